@@ -113,6 +113,19 @@ class PatchSpec:
         return self.patch_px * self.patch_mpp
 
 
+@dataclass(frozen=True)
+class MapSettings:
+    """How the maps of a finished bag are computed."""
+
+    repeats: int = setting(2, "How often every patch is hidden once and predicted from the others.", min=1, max=16)
+    error: str = setting("l1", "Distance between a patch's embedding and what was expected.", choices=("l1", "cosine"))
+    seed: int = setting(0, "Seed of the masks of the masked reconstruction.", min=0)
+    preview_s: float = setting(3.0, "Shortest time between two partial maps.", min=0.2, max=600, unit="s")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
 @dataclass(frozen=True, eq=False)
 class Lattice:
     """One regular grid of map cells: a heat map is one float32 image over it, placed by scale and translate.
