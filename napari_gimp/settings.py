@@ -1,6 +1,6 @@
 """One description of a setting for every face: the panel, the command line and the docs read it from here."""
 
-from dataclasses import MISSING, Field, field, fields
+from dataclasses import MISSING, Field, field, fields, replace
 from typing import Any
 
 
@@ -66,3 +66,33 @@ def describe(config_type: type) -> dict[str, dict[str, Any]]:
         for item in fields(config_type)
         if item.metadata
     }
+
+
+def with_overrides(config: Any, values: dict[str, Any]) -> Any:
+    """The settings with some fields replaced; text is read by the type of the field's present value.
+
+    Raises
+    ------
+    InputError
+        An unknown field (the known ones are named) or text that is not of its type.
+    """
+    known = {item.name for item in fields(config)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(
+            f"{type(config).__name__}: no setting {', '.join(unknown)}; known: {', '.join(sorted(known))}."
+        )
+    return replace(config, **{name: _read_as(name, value, getattr(config, name)) for name, value in values.items()})
+
+
+def _read_as(name: str, value: Any, present: Any) -> Any:
+    if not isinstance(value, str) or present is None or isinstance(present, str):
+        return value
+    if isinstance(present, bool):
+        if value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        raise InputError(f"{name}: expected true or false, found {value!r}.")
+    try:
+        return type(present)(value)
+    except ValueError:
+        raise InputError(f"{name}: expected a {type(present).__name__}, found {value!r}.") from None

@@ -1,0 +1,308 @@
+"""The command line: arguments -> call -> text. Heavy rooms are imported inside the commands: help is instant."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from napari_gimp import __version__
+from napari_gimp.bundled import DEMO_CHECKPOINT, cache_folder, has_display, resource
+from napari_gimp.console import drain, for_each, readable, tell
+from napari_gimp.settings import InputError, describe, with_overrides
+from napari_gimp.types import Modality, PatchSpec, Scale
+
+if TYPE_CHECKING:
+    from napari_gimp.study.cohort import Cohort
+    from napari_gimp.types import SlideFacts, Tissue
+
+app = App(
+    name="napari-gimp",
+    version=__version__,
+    help="Whole-slide images and gene expression together, through GiMP. Research use only: not for diagnosis.",
+)
+
+
+def _help(config: type, name: str) -> Parameter:
+    about = describe(config)[name]
+    return Parameter(help=f"{about['help']} {about['unit']}".strip())
+
+
+Flag = Parameter(negative="")
+Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1, mps.")]
+BatchSize = Annotated[int | None, Parameter(help="Patches at once in the encoder; halved when memory runs out.")]
+Cache = Annotated[Path | None, Parameter(help="Folder for bags that are found again; the user's cache by default.")]
+Checkpoint = Annotated[Path, Parameter(help="Folder of a trained checkpoint.")]
+EncoderName = Annotated[str, Parameter(help="colour-texture, resnet18, resnet50, a .onnx file, hub:NAME.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
+Mpp = Annotated[float | None, Parameter(help="um per level-0 pixel, for slides that do not say (or say it wrong).")]
+Overwrite = Annotated[bool, Parameter(negative="", help="Replace existing outputs.")]
+ProfileFile = Annotated[Path | None, Parameter(help="Expression file with the patient's genes.")]
+SampleId = Annotated[str | None, Parameter(help="Sample of the expression file; by barcode or name when not given.")]
+Seed = Annotated[int, Parameter(help="Seed of everything random.")]
+Slides = Annotated[list[Path], Parameter(help="Slides, or folders of slides.")]
+TissueFile = Annotated[Path | None, Parameter(help="GeoJSON with the tissue, instead of detection.")]
+Weights = Annotated[Path | None, Parameter(help="Weights of the encoder: safetensors or a torch state dict.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class CohortOptions:
+    """The cohort on disk."""
+
+    cohort: Annotated[Path, Parameter(help="Table: case_id, slide_id, label[, site].")]
+    features: Annotated[Path, Parameter(help="Folder of h5 bags named by slide, or one packed npz.")]
+    expression: Annotated[Path | None, Parameter(help="Expression table of the cases; without it: image only.")] = None
+    expression_scale: Annotated[Scale | None, Parameter(help="Scale of the table; detected when not given.")] = None
+    genes: Annotated[Path | None, Parameter(help="Text file, one gene a line: only these are used.")] = None
+
+    def read(self) -> Cohort:
+        """The cohort, its notes told."""
+        from napari_gimp.study.cohort import read_cohort
+
+        cohort = read_cohort(self.cohort, self.features, self.expression, self.expression_scale, self.genes)
+        tell(cohort.notes)
+        return cohort
+
+
+@app.command
+def info(path: Path, /, *, as_json: Json = False) -> None:
+    """A slide, bag, checkpoint or expression file in words.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder of a checkpoint.
+    """
+    from napari_gimp.describe import describe_path
+
+    facts = describe_path(path)
+    if as_json:
+        print(json.dumps(facts, default=str))
+        return
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):<22} {value}")
+
+
+@app.command
+def embed(
+    slides: Slides,
+    /,
+    *,
+    encoder: EncoderName,
+    out: Path,
+    weights: Weights = None,
+    mpp: Mpp = None,
+    patch_px: Annotated[int | None, _help(PatchSpec, "patch_px")] = None,
+    patch_mpp: Annotated[float | None, _help(PatchSpec, "patch_mpp")] = None,
+    tissue: TissueFile = None,
+    device: Device = "auto",
+    batch_size: BatchSize = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Turn slides into bags of patch embeddings: OUT/<slide>.h5 in TRIDENT's layout, with a picture to check.
+
+    Parameters
+    ----------
+    out
+        Folder for the bags.
+    """
+    from napari_gimp import pipeline
+    from napari_gimp.encoders.load import load_encoder
+    from napari_gimp.slides import open_slide
+
+    model = load_encoder(encoder, weights=weights, device=device, batch_size=batch_size)
+    spec = PatchSpec(patch_px or model.patch_px, patch_mpp or model.patch_mpp)
+
+    def one(path: Path) -> str:
+        with open_slide(path, mpp) as slide:
+            tell(slide.facts.notes)
+            target = out / f"{slide.facts.name}.h5"
+            drawn = _drawn(slide.facts, tissue)
+            work = pipeline.embed(slide, model, target, spec=spec, drawn=drawn, overwrite=overwrite)
+            bag = drain(work, f"{path.name}: ")
+        return f"{len(bag)} patches x {bag.features.shape[1]} in {target}, {len(bag.missing_yx)} missing"
+
+    return for_each(_slide_paths(slides), one)
+
+
+@app.command
+def predict(
+    slides: Slides,
+    /,
+    *,
+    checkpoint: Checkpoint,
+    out: Path,
+    profile: ProfileFile = None,
+    sample: SampleId = None,
+    bag: Annotated[Path | None, Parameter(help="Ready bag of the slide (ours or TRIDENT's): no embedding.")] = None,
+    encoder: EncoderName | None = None,
+    weights: Weights = None,
+    mpp: Mpp = None,
+    tissue: TissueFile = None,
+    device: Device = "auto",
+    batch_size: BatchSize = None,
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Run GiMP on slides; writes a folder of results per slide: probabilities, maps, overlay, figure, record.
+
+    Parameters
+    ----------
+    out
+        Folder for the results; each slide gets a folder of its own.
+    """
+    from napari_gimp import pipeline
+    from napari_gimp.export.everything import check_free, export_prediction
+    from napari_gimp.slides import open_slide
+
+    paths = _slide_paths(slides)
+    if bag is not None and len(paths) > 1:
+        raise InputError(f"--bag belongs to one slide, found {len(paths)} slides; give one, or leave --bag out.")
+    plan = pipeline.Analysis(checkpoint, encoder, weights, device, batch_size, bag, cache)
+
+    def one(path: Path) -> str:
+        with open_slide(path, mpp) as slide:
+            tell(slide.facts.notes)
+            folder = out / slide.facts.name
+            check_free(folder, overwrite)
+            genes = None if profile is None else pipeline.read_profile(profile, slide.facts.name, sample)
+            work = pipeline.analyse(slide, plan, profile=genes, drawn=_drawn(slide.facts, tissue))
+            prediction = drain(work, f"{path.name}: ")
+            tell(prediction.notes)
+            export_prediction(prediction, folder, picture=slide.overview(), overwrite=overwrite)
+        return f"{verdict(prediction)}; {folder}"
+
+    return for_each(paths, one)
+
+
+@app.command
+def train(
+    cohort: CohortOptions,
+    *,
+    out: Path,
+    val_fraction: Annotated[float, Parameter(help="Share of the cases kept to choose the epoch.")] = 0.2,
+    config: Annotated[Path | None, Parameter(help="TOML file of settings; --set goes over it.")] = None,
+    settings: Annotated[
+        tuple[str, ...], Parameter(name="--set", help="key=value of a model or training setting.")
+    ] = (),
+    seed: Seed = 0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Train GiMP on a cohort: genes, pre-training (masked patches, triplets), fine-tuning; writes a checkpoint.
+
+    Parameters
+    ----------
+    out
+        Folder of the checkpoint.
+    """
+    from napari_gimp.study.runs import train_cohort
+
+    model, training = _configs(config, settings)
+    work = train_cohort(
+        cohort.read(), out, model, training, val_fraction=val_fraction, seed=seed, device=device, overwrite=overwrite
+    )
+    facts = drain(work)
+    print(f"{out}: {', '.join(facts.classes)}; validation {json.dumps(facts.metrics, default=float)}")
+
+
+@app.command
+def evaluate(
+    checkpoint: Checkpoint,
+    /,
+    cohort: CohortOptions,
+    *,
+    modality: Annotated[Modality, Parameter(help="Inputs of the headline figures.")] = "both",
+    as_json: Annotated[Path | None, Parameter(name="--json", help="File for the figures.")] = None,
+    out: Annotated[Path | None, Parameter(help="Folder for predictions.csv and the figures.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Figures of a checkpoint on a cohort, for both inputs and for either alone."""
+    from napari_gimp.study.runs import evaluate_checkpoint
+
+    work = evaluate_checkpoint(checkpoint, cohort.read(), modality=modality, device=device, seed=seed)
+    evaluation = drain(work)
+    evaluation.write(as_json, out, overwrite)
+    print(evaluation.table())
+
+
+@app.command
+def view(
+    slide: Path,
+    /,
+    *,
+    profile: ProfileFile = None,
+    checkpoint: Checkpoint | None = None,
+    mpp: Mpp = None,
+) -> None:
+    """Open a slide in napari with the panel, the profile attached and the checkpoint chosen."""
+    from napari_gimp.plugin.launch import open_viewer
+
+    open_viewer(slide, profile=profile, checkpoint=checkpoint, mpp=mpp)
+
+
+@app.command
+def demo(*, out: Annotated[Path, Parameter(help="Folder for the results.")] = Path("demo-output")) -> int:
+    """The whole main job on a generated (synthetic) slide and profile: in napari with a display, else as files."""
+    from napari_gimp.synthetic import make_sample
+
+    sample = make_sample(cache_folder() / "sample")
+    checkpoint = resource(DEMO_CHECKPOINT)
+    if has_display():
+        from napari_gimp.plugin.launch import open_viewer
+
+        open_viewer(sample.slide, profile=sample.profile, checkpoint=checkpoint, run=True)
+        return 0
+    tell(["No display: writing the files instead of opening napari."])
+    return predict([sample.slide], checkpoint=checkpoint, out=out, profile=sample.profile, overwrite=True)
+
+
+def _slide_paths(given: list[Path]) -> list[Path]:
+    from napari_gimp.slides import find_slides
+
+    paths = [path for item in given for path in (find_slides(item) if item.is_dir() else [item])]
+    if not paths:
+        raise InputError(f"Expected slides in {', '.join(map(str, given))}, found none.")
+    return paths
+
+
+def _drawn(facts: SlideFacts, tissue: Path | None) -> Tissue | None:
+    from napari_gimp.pipeline import drawn_tissue
+
+    return None if tissue is None else drawn_tissue(facts, tissue)
+
+
+def _configs(config: Path | None, settings: tuple[str, ...]) -> tuple[Any, Any]:
+    """Model and training settings: defaults, then the TOML file, then --set; each key goes where it is known."""
+    from napari_gimp.gimp.model import ModelConfig
+    from napari_gimp.gimp.train import TrainConfig
+
+    values: dict[str, Any] = {} if config is None else tomllib.loads(config.read_text(encoding="utf-8"))
+    pairs = [item.partition("=") for item in settings]
+    values |= {key.strip(): value.strip() for key, _, value in pairs}
+    model_keys = describe(ModelConfig).keys()
+    model = with_overrides(ModelConfig(), {key: value for key, value in values.items() if key in model_keys})
+    rest = {key: value for key, value in values.items() if key not in model_keys}
+    return model, with_overrides(TrainConfig(), rest)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 2 bad input, 1 a defect of ours (with traceback), 130 interrupted."""
+    try:
+        sys.exit(app(exit_on_error=False, print_error=True) or 0)
+    except CycloptsError:
+        sys.exit(2)
+    except (InputError, OSError) as problem:
+        tell([f"napari-gimp: {readable(problem)}"])
+        sys.exit(2)
+    except KeyboardInterrupt:
+        tell(["napari-gimp: interrupted; finished parts are kept and the same command goes on from them."])
+        sys.exit(130)

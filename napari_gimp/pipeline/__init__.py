@@ -1,0 +1,14 @@
+"""Slide + profile -> Prediction, as generators: they yield ``Progress`` and return the result.
+
+Command line, window and tests drain the same ones::
+
+    Slide -> Tissue -> PatchGrid -> Bag   embed     (stored by fingerprint, resumed after a kill)
+    Bag + genes -> Prediction             predict
+    Slide + checkpoint -> Prediction      analyse   (both, with partial maps on the way)
+"""
+
+from napari_gimp.pipeline.analysis import Analysis, analyse
+from napari_gimp.pipeline.embedding import drawn_tissue, embed
+from napari_gimp.pipeline.prediction import predict
+
+__all__ = ["Analysis", "analyse", "drawn_tissue", "embed", "predict"]

@@ -1,0 +1,113 @@
+"""Slide + checkpoint + profile -> Prediction: the whole main job."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_gimp.bags import bag_fingerprint, read_bag
+from napari_gimp.bundled import cache_folder
+from napari_gimp.encoders.load import load_encoder
+from napari_gimp.genes import align
+from napari_gimp.gimp.checkpoint import LoadedModel, check_encoder, load_model
+from napari_gimp.pipeline.embedding import embed, tissue_key
+from napari_gimp.pipeline.prediction import forward_prediction, predict
+from napari_gimp.settings import InputError
+from napari_gimp.slides import Slide
+from napari_gimp.slides.tissue import TissueSettings
+from napari_gimp.types import (
+    AlignedGenes,
+    Bag,
+    CheckpointFacts,
+    MapSettings,
+    PatchSpec,
+    Prediction,
+    Profile,
+    Progress,
+    Tissue,
+)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a user chose for one run: everything but the slide, the profile and a drawn tissue mask.
+
+    ``encoder``, ``patches``: the checkpoint's own by default. ``bag``: a ready bag of the slide instead of embedding.
+    """
+
+    checkpoint: Path
+    encoder: str | None = None
+    weights: Path | None = None
+    device: str = "auto"
+    batch_size: int | None = None
+    bag: Path | None = None
+    cache: Path | None = None
+    patches: PatchSpec | None = None
+    tissue: TissueSettings = field(default_factory=TissueSettings)
+    maps: MapSettings = field(default_factory=MapSettings)
+
+
+def analyse(
+    slide: Slide, plan: Analysis, *, profile: Profile | None = None, drawn: Tissue | None = None
+) -> Generator[Progress, None, Prediction]:
+    """Slide -> Prediction: the whole main job, with the tissue at once and partial maps while it embeds.
+
+    Parameters
+    ----------
+    profile
+        The patient's expression as read; aligned here to the checkpoint's genes.
+    drawn
+        The user's own tissue mask.
+
+    Raises
+    ------
+    InputError
+        Whatever does not fit together, before any long work begins where that can be known.
+    """
+    yield Progress("loading the model", 0, 1, "step")
+    loaded = load_model(plan.checkpoint, plan.device)
+    genes = _aligned(profile, loaded.facts)
+    yield Progress("loading the model", 1, 1, "step")
+    if plan.bag is not None:
+        bag = read_bag(plan.bag, slide.facts)
+    else:
+        bag = yield from _embed_for(slide, plan, loaded, genes, drawn)
+    return (yield from predict(bag, slide.facts, loaded, genes, plan.maps))
+
+
+def _aligned(profile: Profile | None, facts: CheckpointFacts) -> AlignedGenes | None:
+    if profile is None:
+        return None
+    if not facts.genes or facts.expression_scale is None:
+        raise InputError(f"Checkpoint {facts.name} was trained on images alone: leave the gene profile out.")
+    return align(profile, facts.genes, facts.expression_scale)
+
+
+def _embed_for(
+    slide: Slide, plan: Analysis, loaded: LoadedModel, genes: AlignedGenes | None, drawn: Tissue | None
+) -> Generator[Progress, None, Bag]:
+    facts = loaded.facts
+    encoder = load_encoder(
+        plan.encoder or encoder_named(facts), weights=plan.weights, device=plan.device, batch_size=plan.batch_size
+    )
+    check_encoder(facts, encoder.id)
+    spec = plan.patches or PatchSpec(facts.patch_px or encoder.patch_px, facts.patch_mpp or encoder.patch_mpp)
+    mark = bag_fingerprint(slide.facts, spec, tissue_key(plan.tissue, drawn), encoder.id)
+    out = (plan.cache or cache_folder() / "bags") / encoder.id / f"{slide.facts.name}.{mark[:12]}.h5"
+
+    def preview(so_far: Bag, share: float) -> Prediction:
+        return forward_prediction(so_far, slide.facts, loaded, genes, share)
+
+    return (
+        yield from embed(
+            slide,
+            encoder,
+            out,
+            spec=spec,
+            tissue_settings=plan.tissue,
+            drawn=drawn,
+            preview=preview,
+            preview_s=plan.maps.preview_s,
+        )
+    )

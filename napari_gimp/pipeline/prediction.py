@@ -1,0 +1,127 @@
+"""Bag + genes -> Prediction."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Generator
+from dataclasses import asdict, replace
+from importlib.metadata import version
+
+import numpy as np
+import torch
+
+from napari_gimp.gimp.checkpoint import LoadedModel, check_bag
+from napari_gimp.gimp.model import GiMPOutput, patch_attention
+from napari_gimp.gimp.reconstruct import reconstruction_error
+from napari_gimp.pipeline.pace import Pace
+from napari_gimp.settings import InputError
+from napari_gimp.types import (
+    AlignedGenes,
+    Bag,
+    CheckpointFacts,
+    MapSettings,
+    Modality,
+    Prediction,
+    Progress,
+    SlideFacts,
+)
+
+
+def predict(
+    bag: Bag,
+    facts: SlideFacts,
+    loaded: LoadedModel,
+    genes: AlignedGenes | None = None,
+    maps: MapSettings | None = None,
+) -> Generator[Progress, None, Prediction]:
+    """GiMP on one bag and, where given, one aligned profile: probabilities, attention, masked reconstruction.
+
+    Without a profile the result is image-only and says so.
+
+    Raises
+    ------
+    InputError
+        A bag of another encoder than the checkpoint's, or without coordinates.
+    """
+    maps = maps or MapSettings()
+    notes = check_bag(loaded.facts, bag)
+    yield Progress("GiMP forward pass", 0, 1, "step")
+    prediction = forward_prediction(bag, facts, loaded, genes)
+    yield Progress("GiMP forward pass", 1, 1, "step", grid=prediction.grid)
+    error = yield from _reconstruct(bag, loaded, maps)
+    provenance = {
+        "checkpoint": loaded.facts.name,
+        "checkpoint_id": loaded.id,
+        "bag": {"fingerprint": bag.fingerprint, **bag.provenance},
+        "maps": asdict(maps),
+        "versions": versions(),
+    }
+    return replace(prediction, reconstruction_error=error, notes=(*prediction.notes, *notes), provenance=provenance)
+
+
+def _reconstruct(bag: Bag, loaded: LoadedModel, maps: MapSettings) -> Generator[Progress, None, np.ndarray]:
+    work = reconstruction_error(
+        loaded.model, bag.features, bag.cells, repeats=maps.repeats, error=maps.error, seed=maps.seed
+    )
+    pace: Pace | None = None
+    while True:
+        try:
+            done, total = next(work)
+        except StopIteration as end:
+            return np.asarray(end.value)
+        pace = pace or Pace(total)
+        yield Progress("masked reconstruction", done, total, "passes", pace.remaining_s(done))
+
+
+def forward_prediction(
+    bag: Bag, facts: SlideFacts, loaded: LoadedModel, genes: AlignedGenes | None, partial: float = 1.0
+) -> Prediction:
+    """One forward pass for each modality the inputs allow; no reconstruction. ``partial``: share of the patches."""
+    if bag.grid is None:
+        raise InputError(f"{bag.slide}: expected coordinates for a map, found a bag without; embed the slide itself.")
+    outputs = _forward(bag, loaded, genes)
+    shown = outputs["both" if genes is not None else "image"]
+    return Prediction(
+        facts,
+        loaded.facts.classes,
+        bag.grid,
+        {name: torch.softmax(output.logits[0].float(), 0).cpu().numpy() for name, output in outputs.items()},
+        patch_attention(shown)[:, 0].cpu().numpy(),
+        group_attention=None if genes is None else shown.group_attention[0].mean(0).cpu().numpy(),
+        missing_yx=bag.missing_yx,
+        sample=None if genes is None else genes.sample,
+        coverage=None if genes is None else genes.coverage,
+        partial=partial,
+        synthetic=loaded.facts.synthetic,
+        notes=_notes(bag, loaded.facts, genes),
+    )
+
+
+@torch.inference_mode()
+def _forward(bag: Bag, loaded: LoadedModel, genes: AlignedGenes | None) -> dict[Modality, GiMPOutput]:
+    device = next(loaded.model.parameters()).device
+    embeddings = torch.from_numpy(bag.features)[None].to(device)
+    cells = torch.from_numpy(bag.cells)[None].to(device)
+    if genes is None:
+        return {"image": loaded.model(embeddings, cells)}
+    values = torch.from_numpy(genes.values)[None].to(device)
+    return {
+        "both": loaded.model(embeddings, cells, genes=values),
+        "image": loaded.model(embeddings, cells),
+        "genes": loaded.model(genes=values),
+    }
+
+
+def _notes(bag: Bag, facts: CheckpointFacts, genes: AlignedGenes | None) -> tuple[str, ...]:
+    notes = list(genes.notes) if genes is not None else ["No gene profile: the result is image-only."]
+    if len(bag.missing_yx):
+        notes.append(f"{len(bag.missing_yx)} of {len(bag) + len(bag.missing_yx)} patches could not be read.")
+    if facts.synthetic:
+        notes.append(f"The checkpoint was trained on {facts.synthetic} cases: it says nothing about real patients.")
+    return tuple(notes)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    packages = ("napari-gimp", "torch", "numpy", "zarr", "tiffslide")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
