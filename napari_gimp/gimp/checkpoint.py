@@ -1,0 +1,299 @@
+"""A checkpoint is one folder: ``model.safetensors`` and ``checkpoint.json``. It rebuilds its model alone.
+
+Nothing is unpickled. Importing this module, and reading what a checkpoint says of itself, loads no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_gimp.gimp.config import ModelConfig
+from napari_gimp.settings import InputError
+from napari_gimp.types import Bag, CheckpointFacts
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_gimp.gimp.model import GiMP
+
+FORMAT = "napari-gimp checkpoint"
+FORMAT_VERSION = 1
+WEIGHTS, CARD = "model.safetensors", "checkpoint.json"
+
+
+class CheckpointError(InputError):
+    """A folder that is no checkpoint, a damaged or a newer one."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model in evaluation mode with what its checkpoint says; ``id`` changes with its weights and its card."""
+
+    model: GiMP
+    facts: CheckpointFacts
+    id: str
+
+
+def save_checkpoint(
+    folder: Path,
+    model: GiMP,
+    facts: CheckpointFacts,
+    *,
+    calibration: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a checkpoint, whole or not at all: a folder beside it is filled, then renamed.
+
+    Raises
+    ------
+    InputError
+        The folder exists and is not to be overwritten, is something else than a checkpoint, or the facts do not fit
+        the model.
+    """
+    folder = Path(folder)
+    _check_free(folder, overwrite)
+    _check_fit(model, facts)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        _write(beside, model, facts, calibration)
+        beside.chmod(0o755)
+        _replace(folder, beside)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return folder
+
+
+def read_facts(folder: Path) -> CheckpointFacts:
+    """What a checkpoint says of itself, without its weights.
+
+    Raises
+    ------
+    CheckpointError
+        No checkpoint, a damaged one, or one of a newer napari-gimp.
+    """
+    return _facts(_card(Path(folder)), Path(folder))
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Sizes and choices of a checkpoint's model, without its weights; raises as `read_facts`."""
+    return _config(_card(Path(folder)), Path(folder))
+
+
+def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
+    """Rebuild a model from its checkpoint alone, in evaluation mode.
+
+    Parameters
+    ----------
+    folder
+        The checkpoint.
+    device
+        A torch device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+
+    Raises
+    ------
+    CheckpointError
+        No checkpoint, a damaged one, or one of a newer napari-gimp.
+    InputError
+        A device that is not there.
+    """
+    from napari_gimp.gimp.model import GiMP
+
+    folder = Path(folder)
+    card = _card(folder)
+    facts, target = _facts(card, folder), _device(device)
+    weights = _weights(folder, card)
+    model = GiMP(
+        _config(card, folder), embedding_dim=facts.embedding_dim, genes=len(facts.genes), classes=len(facts.classes)
+    )
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder}: the weights do not fit the model that {CARD} describes; {_AGAIN}") from error
+    identity = hashlib.sha256((folder / CARD).read_bytes()).hexdigest()
+    return LoadedModel(model.to(target).eval(), facts, identity)
+
+
+def check_bag(facts: CheckpointFacts, bag: Bag) -> tuple[str, ...]:
+    """Refuse a bag that another encoder made; warn where it cannot be told.
+
+    Returns
+    -------
+    Notes for the user.
+
+    Raises
+    ------
+    InputError
+        Another encoder, or embeddings of another width.
+    """
+    if facts.encoder is not None and bag.encoder is not None and facts.encoder != bag.encoder:
+        raise InputError(
+            f"{bag.slide}: expected embeddings of encoder {facts.encoder}, which {facts.name} was trained with, found"
+            f" {bag.encoder}; embed the slide with that encoder or choose another checkpoint."
+        )
+    width = bag.features.shape[1]
+    if width != facts.embedding_dim:
+        raise InputError(
+            f"{bag.slide}: expected embeddings {facts.embedding_dim} wide, found {width}; embed the slide with the"
+            f" encoder of the checkpoint ({facts.encoder or 'unnamed'})."
+        )
+    if facts.encoder is None or bag.encoder is None:
+        unnamed = "the checkpoint" if facts.encoder is None else "the bag"
+        return (
+            f"{bag.slide}: {unnamed} does not name its encoder; only the width of the embeddings ({width}) was"
+            " compared. The result means nothing if the encoders differ.",
+        )
+    return ()
+
+
+_AGAIN = "the checkpoint is damaged, get or train it again."
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{folder} exists already: choose another place, or ask for it to be overwritten.")
+    foreign = not folder.is_dir() or {item.name for item in folder.iterdir()} - {WEIGHTS, CARD}
+    if foreign:
+        raise InputError(f"{folder}: expected a checkpoint to overwrite, found something else; choose another place.")
+
+
+def _check_fit(model: GiMP, facts: CheckpointFacts) -> None:
+    said = (facts.embedding_dim, len(facts.genes), len(facts.classes))
+    built = (model.embedding_dim, model.genes, model.classes)
+    if said != built:
+        raise InputError(
+            f"Checkpoint {facts.name}: expected facts of a model with embeddings {built[0]} wide, {built[1]} genes and"
+            f" {built[2]} classes, found {said[0]}, {said[1]} and {said[2]}."
+        )
+
+
+def _write(folder: Path, model: GiMP, facts: CheckpointFacts, calibration: Mapping[str, Any] | None) -> None:
+    from safetensors.torch import save_file
+
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS
+    )
+    card = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "facts": dataclasses.asdict(facts),
+        "model": dataclasses.asdict(model.config),
+        "groups": None if model.gene_encoder is None else list(model.gene_encoder.table.shape),
+        "scaling_sha256": _scaling_hash(model),
+        "calibration": calibration,
+        "weights_sha256": _hash(folder / WEIGHTS),
+    }
+    text = json.dumps(_plain(card), indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def _replace(folder: Path, beside: Path) -> None:
+    if not folder.exists():
+        beside.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
+    folder.rename(old / folder.name)
+    try:
+        beside.rename(folder)
+    except OSError:
+        (old / folder.name).rename(folder)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _plain(value: Any) -> Any:
+    """The same in JSON's types; what is not a finite number becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _scaling_hash(model: GiMP) -> str:
+    parts = (model.aggregator.scaling, model.gene_scaling)
+    arrays = [array.detach().cpu().numpy().tobytes() for part in parts for array in (part.mean, part.sd)]
+    return hashlib.sha256(b"".join(arrays)).hexdigest()
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    if not (folder / CARD).is_file():
+        raise CheckpointError(f"{folder}: expected a checkpoint (a folder with {CARD} and {WEIGHTS}), found no {CARD}.")
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {CARD} is not readable as JSON; {_AGAIN}") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise CheckpointError(f"{folder}: expected a checkpoint of napari-gimp, found a {CARD} of another program.")
+    version = card.get("format_version")
+    if not isinstance(version, int):
+        raise CheckpointError(f"{folder}: expected format version {FORMAT_VERSION}, found {version!r}; {_AGAIN}")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{folder}: expected format version {FORMAT_VERSION} or older, found {version}; update napari-gimp."
+        )
+    return card
+
+
+def _facts(card: dict[str, Any], folder: Path) -> CheckpointFacts:
+    try:
+        said = dict(card["facts"])
+        return CheckpointFacts(**said | {"classes": tuple(said["classes"]), "genes": tuple(said["genes"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder}: {CARD} does not say what the model was trained on; {_AGAIN}") from error
+
+
+def _config(card: dict[str, Any], folder: Path) -> ModelConfig:
+    try:
+        return ModelConfig(**card["model"])
+    except (KeyError, TypeError, InputError) as error:
+        raise CheckpointError(f"{folder}: {CARD} does not describe a model of this version; {_AGAIN}") from error
+
+
+def _weights(folder: Path, card: dict[str, Any]) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: expected {WEIGHTS} beside {CARD}, found none; {_AGAIN}")
+    if _hash(path) != card.get("weights_sha256"):
+        raise CheckpointError(f"{folder}: {WEIGHTS} is not the file that {CARD} was written with; {_AGAIN}")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder}: {WEIGHTS} is not readable as safetensors; {_AGAIN}") from error
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"Expected a device of this computer, found {name!r}, which is not there; use 'cpu'."
+        ) from error
+    return device
