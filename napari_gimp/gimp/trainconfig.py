@@ -1,0 +1,55 @@
+"""How GiMP is trained; defaults are the paper's where it says (METHOD sections 3 to 5). Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_gimp.settings import check_settings, setting
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The three training steps. A step with 0 epochs is left out."""
+
+    epochs_genes: int = setting(30, "Epochs of the gene encoder on genes alone.", min=0, max=10_000)
+    epochs_pretrain: int = setting(100, "Epochs of pre-training (masked patches and triplets).", min=0, max=10_000)
+    epochs_finetune: int = setting(70, "Most epochs of fine-tuning; the best on validation counts.", min=0, max=10_000)
+    patience: int = setting(
+        10, "Fine-tuning ends after so many epochs without a better validation loss.", min=1, max=10_000
+    )
+    batch_size: int = setting(8, "Cases a step, balanced by class.", min=1, max=4096)
+    lr_genes: float = setting(1e-4, "Learning rate of the gene step.", min=0.0, max=1.0)
+    lr_pretrain: float = setting(1e-4, "Learning rate of pre-training.", min=0.0, max=1.0)
+    lr_finetune: float = setting(1e-4, "Learning rate of fine-tuning.", min=0.0, max=1.0)
+    weight_decay: float = setting(1e-2, "Weight decay (AdamW).", min=0.0, max=1.0)
+    clip: float = setting(1.0, "Largest norm of the gradient of a step.", min=1e-6, max=1e6)
+
+    short_bags: Literal["pad", "repeat"] = setting(
+        "pad", "A bag shorter than the window is padded, or repeated as in the paper.", choices=("pad", "repeat")
+    )
+    tie_masks: bool = setting(False, "Hide all copies of a repeated patch together.")
+    margin: float = setting(0.8, "Margin of the triplets.", min=0.0, max=100.0)
+    triplets: Literal["random", "hard"] = setting(
+        "random", "One random positive and negative per anchor, or the hardest.", choices=("random", "hard")
+    )
+    normalise: bool = setting(False, "Put case vectors on the unit sphere before the triplets.")
+    reconstruction_weight: float = setting(1.0, "Weight of masked patch modelling.", min=0.0, max=1e6)
+    triplet_weight: float = setting(1.0, "Weight of the triplets.", min=0.0, max=1e6)
+
+    freeze_genes: bool = setting(False, "Keep the gene encoder as it is during fine-tuning.")
+    gene_lr_factor: float = setting(
+        0.1, "Learning rate of the gene encoder in fine-tuning, as a multiple.", min=0.0, max=10.0
+    )
+    modality_dropout: float = setting(
+        0.2, "Share of the cases with both inputs that lose one of them in a step.", min=0.0, max=1.0
+    )
+    patches: int = setting(
+        0, "Most patches of a bag in a step of fine-tuning; 0 takes all.", min=0, max=10_000_000, unit="patches"
+    )
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = setting(
+        "32-true", "Numbers that training computes with.", choices=("32-true", "bf16-mixed", "16-mixed")
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
