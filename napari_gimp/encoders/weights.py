@@ -1,0 +1,78 @@
+"""Weights of torch networks: read without unpickling code, filled in whole, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from napari_gimp.settings import InputError
+
+COUNTER = "num_batches_tracked"
+"""Batch norm's count of training steps: it changes nothing, and old files lack it."""
+
+
+def fill_weights(network: nn.Module, path: Path) -> None:
+    """Fill a network from a safetensors file or a torch state dict; weights of other layers are ignored.
+
+    Raises
+    ------
+    InputError
+        Not a file of weights, or one that lacks some of the network's.
+    """
+    fill_state(network, read_weights(path), str(path))
+
+
+def fill_state(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Fill a network from a state dict.
+
+    Raises
+    ------
+    InputError
+        Names the first weight that is missing or has another shape.
+    """
+    needed = {key: value for key, value in network.state_dict().items() if not key.endswith(COUNTER)}
+    misfits = [key for key, value in needed.items() if key not in state or state[key].shape != value.shape]
+    if misfits:
+        raise InputError(
+            f"{source}: expected the {len(needed)} weights of {type(network).__name__}, found {len(misfits)} of them"
+            f" missing or of another shape (first: {misfits[0]}); give another --weights file."
+        )
+    network.load_state_dict({key: state[key] for key in needed}, strict=False)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A safetensors file or a torch state dict -> name -> tensor.
+
+    Raises
+    ------
+    InputError
+        Neither of the two.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{path}: expected weights (safetensors or torch state dict), found: {reason}.") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path}: expected a torch state dict of tensors, found another {type(state).__name__}.")
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def weights_hash(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of names, shapes and values: the same weights in another file format hash alike."""
+    digest = hashlib.sha256()
+    for name in sorted(key for key in state if not key.endswith(COUNTER)):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
