@@ -208,13 +208,3 @@ class Block(nn.Module):
         tokens = tokens + self.dropout(attended)
         del attended
         return in_chunks(lambda chunk: chunk + self.dropout(self.feed_forward(chunk)), tokens), class_row
-
-
-def patch_attention(class_attention: Float[Tensor, "*L N"]) -> Float[Tensor, "*L N"]:
-    """Shares of attention over the patches: every row sums to 1.
-
-    What the class token gives itself is left out, and the small negative values of a Nystrom row (an approximation's
-    error, no attention) are set to 0 first. A row without any attention stays 0.
-    """
-    shares = class_attention.clamp(min=0)
-    return shares / shares.sum(-1, keepdim=True).clamp(min=torch.finfo(shares.dtype).tiny)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -16,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_gimp.gimp.card import AGAIN, CARD, WEIGHTS, CheckpointError, config_of, facts_of, read_card, write_card
 from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.settings import InputError
 from napari_gimp.types import Bag, CheckpointFacts
@@ -24,14 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gimp.gimp.model import GiMP
-
-FORMAT = "napari-gimp checkpoint"
-FORMAT_VERSION = 1
-WEIGHTS, CARD = "model.safetensors", "checkpoint.json"
-
-
-class CheckpointError(InputError):
-    """A folder that is no checkpoint, a damaged or a newer one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +72,12 @@ def read_facts(folder: Path) -> CheckpointFacts:
     CheckpointError
         No checkpoint, a damaged one, or one of a newer napari-gimp.
     """
-    return _facts(_card(Path(folder)), Path(folder))
+    return facts_of(read_card(Path(folder)), Path(folder))
 
 
 def read_config(folder: Path) -> ModelConfig:
     """Sizes and choices of a checkpoint's model, without its weights; raises as `read_facts`."""
-    return _config(_card(Path(folder)), Path(folder))
+    return config_of(read_card(Path(folder)), Path(folder))
 
 
 def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
@@ -106,19 +97,15 @@ def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
     InputError
         A device that is not there.
     """
-    from napari_gimp.gimp.model import GiMP
-
     folder = Path(folder)
-    card = _card(folder)
-    facts, target = _facts(card, folder), _device(device)
+    card = read_card(folder)
+    facts, target = facts_of(card, folder), _device(device)
     weights = _weights(folder, card)
-    model = GiMP(
-        _config(card, folder), embedding_dim=facts.embedding_dim, genes=len(facts.genes), classes=len(facts.classes)
-    )
+    model = _build(config_of(card, folder), facts)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(f"{folder}: the weights do not fit the model that {CARD} describes; {_AGAIN}") from error
+        raise CheckpointError(f"{folder}: the weights do not fit the model that {CARD} describes; {AGAIN}") from error
     identity = hashlib.sha256((folder / CARD).read_bytes()).hexdigest()
     return LoadedModel(model.to(target).eval(), facts, identity)
 
@@ -135,11 +122,8 @@ def check_bag(facts: CheckpointFacts, bag: Bag) -> tuple[str, ...]:
     InputError
         Another encoder, or embeddings of another width.
     """
-    if facts.encoder is not None and bag.encoder is not None and facts.encoder != bag.encoder:
-        raise InputError(
-            f"{bag.slide}: expected embeddings of encoder {facts.encoder}, which {facts.name} was trained with, found"
-            f" {bag.encoder}; embed the slide with that encoder or choose another checkpoint."
-        )
+    if bag.encoder is not None:
+        check_encoder(facts, bag.encoder, bag.slide)
     width = bag.features.shape[1]
     if width != facts.embedding_dim:
         raise InputError(
@@ -155,7 +139,19 @@ def check_bag(facts: CheckpointFacts, bag: Bag) -> tuple[str, ...]:
     return ()
 
 
-_AGAIN = "the checkpoint is damaged, get or train it again."
+def check_encoder(facts: CheckpointFacts, encoder: str, slide: str = "GiMP") -> None:
+    """Refuse another encoder than the one that a checkpoint names; one that names none is not compared.
+
+    Raises
+    ------
+    InputError
+        Names both encoders.
+    """
+    if facts.encoder is not None and facts.encoder != encoder:
+        raise InputError(
+            f"{slide}: expected embeddings of encoder {facts.encoder}, which {facts.name} was trained with, found"
+            f" {encoder}; embed the slide with that encoder or choose another checkpoint."
+        )
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:
@@ -185,8 +181,6 @@ def _write(folder: Path, model: GiMP, facts: CheckpointFacts, calibration: Mappi
         {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS
     )
     card = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
         "facts": dataclasses.asdict(facts),
         "model": dataclasses.asdict(model.config),
         "groups": None if model.gene_encoder is None else list(model.gene_encoder.table.shape),
@@ -194,8 +188,7 @@ def _write(folder: Path, model: GiMP, facts: CheckpointFacts, calibration: Mappi
         "calibration": calibration,
         "weights_sha256": _hash(folder / WEIGHTS),
     }
-    text = json.dumps(_plain(card), indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+    write_card(folder, card)
 
 
 def _replace(folder: Path, beside: Path) -> None:
@@ -213,19 +206,6 @@ def _replace(folder: Path, beside: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _plain(value: Any) -> Any:
-    """The same in JSON's types; what is not a finite number becomes null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value) if isinstance(value, Path) else value
-
-
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -237,53 +217,29 @@ def _scaling_hash(model: GiMP) -> str:
     return hashlib.sha256(b"".join(arrays)).hexdigest()
 
 
-def _card(folder: Path) -> dict[str, Any]:
-    if not (folder / CARD).is_file():
-        raise CheckpointError(f"{folder}: expected a checkpoint (a folder with {CARD} and {WEIGHTS}), found no {CARD}.")
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{folder}: {CARD} is not readable as JSON; {_AGAIN}") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise CheckpointError(f"{folder}: expected a checkpoint of napari-gimp, found a {CARD} of another program.")
-    version = card.get("format_version")
-    if not isinstance(version, int):
-        raise CheckpointError(f"{folder}: expected format version {FORMAT_VERSION}, found {version!r}; {_AGAIN}")
-    if version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"{folder}: expected format version {FORMAT_VERSION} or older, found {version}; update napari-gimp."
-        )
-    return card
-
-
-def _facts(card: dict[str, Any], folder: Path) -> CheckpointFacts:
-    try:
-        said = dict(card["facts"])
-        return CheckpointFacts(**said | {"classes": tuple(said["classes"]), "genes": tuple(said["genes"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder}: {CARD} does not say what the model was trained on; {_AGAIN}") from error
-
-
-def _config(card: dict[str, Any], folder: Path) -> ModelConfig:
-    try:
-        return ModelConfig(**card["model"])
-    except (KeyError, TypeError, InputError) as error:
-        raise CheckpointError(f"{folder}: {CARD} does not describe a model of this version; {_AGAIN}") from error
-
-
 def _weights(folder: Path, card: dict[str, Any]) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = folder / WEIGHTS
     if not path.is_file():
-        raise CheckpointError(f"{folder}: expected {WEIGHTS} beside {CARD}, found none; {_AGAIN}")
+        raise CheckpointError(f"{folder}: expected {WEIGHTS} beside {CARD}, found none; {AGAIN}")
     if _hash(path) != card.get("weights_sha256"):
-        raise CheckpointError(f"{folder}: {WEIGHTS} is not the file that {CARD} was written with; {_AGAIN}")
+        raise CheckpointError(f"{folder}: {WEIGHTS} is not the file that {CARD} was written with; {AGAIN}")
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise CheckpointError(f"{folder}: {WEIGHTS} is not readable as safetensors; {_AGAIN}") from error
+        raise CheckpointError(f"{folder}: {WEIGHTS} is not readable as safetensors; {AGAIN}") from error
+
+
+def _build(config: ModelConfig, facts: CheckpointFacts) -> GiMP:
+    """A model of that shape, leaving the global random state as it was."""
+    import torch
+
+    from napari_gimp.gimp.model import GiMP
+
+    with torch.random.fork_rng(devices=[]):
+        return GiMP(config, embedding_dim=facts.embedding_dim, genes=len(facts.genes), classes=len(facts.classes))
 
 
 def _device(name: str) -> Any:

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from napari_gimp.gimp.attention import Attention, Block, NystromAttention, in_chunks
 from napari_gimp.gimp.config import ModelConfig as ModelConfig
+from napari_gimp.gimp.output import GiMPOutput as GiMPOutput
+from napari_gimp.gimp.output import patch_attention as patch_attention
 from napari_gimp.gimp.parts import (
     EMBEDDING_SD_FLOOR,
     EXPRESSION_SD_FLOOR,
@@ -30,47 +32,7 @@ from napari_gimp.gimp.parts import (
     token,
 )
 from napari_gimp.settings import InputError
-
-
-@dataclass(frozen=True, eq=False)
-class GiMPOutput:
-    """Everything the model knows, by name. L layers, B cases, H heads, N patches, K gene groups, C classes.
-
-    Parameters
-    ----------
-    logits
-        (B, C).
-    cls_image, cls_genes
-        (B, d), what enters the classifier: the learned 'absent' embedding where a case lacks that input.
-    has_image, has_genes
-        (B,), which inputs took part.
-    projected
-        (B, N, d) patch tokens before position and attention; gradient x input is taken here.
-    patch_tokens
-        (B, N, d) patch tokens behind the last layer.
-    class_attention
-        (L, B, H, N) the class token's row, patches only, as computed: the rest to 1 is what it gives itself, and
-        Nystrom rows may be slightly negative. `attention.patch_attention` makes shares of it. No gradient.
-    predicted
-        (B, N, D) standardised embeddings as the decoder expects them; None without ``masked``.
-    group_attention
-        (B, H, K) attention of CLS_ge to the gene groups in the last block. No gradient.
-    fragment_attention
-        (B, K, H, F) attention of each group token to the fragments of its group. No gradient.
-    """
-
-    logits: Float[Tensor, "B C"]
-    cls_image: Float[Tensor, "B d"]
-    cls_genes: Float[Tensor, "B d"]
-    has_image: Bool[Tensor, " B"]
-    has_genes: Bool[Tensor, " B"]
-    projected: Float[Tensor, "B N d"] | None = None
-    patch_tokens: Float[Tensor, "B N d"] | None = None
-    class_attention: Float[Tensor, "L B H N"] | None = None
-    predicted: Float[Tensor, "B N D"] | None = None
-    group_attention: Float[Tensor, "B H K"] | None = None
-    fragment_attention: Float[Tensor, "B K H F"] | None = None
-
+from napari_gimp.types import Modality
 
 # --- genes ----------------------------------------------------------------------------------------------------------
 
@@ -301,6 +263,16 @@ class GiMP(nn.Module):
             group_attention=None if profile is None else profile.group_attention,
             fragment_attention=None if profile is None else profile.fragment_attention,
         )
+
+    def modality_logits(self, output: GiMPOutput) -> dict[Modality, Float[Tensor, "B C"]]:
+        """Logits from both inputs and from either alone, of one forward pass: the branches meet only here."""
+        batch = len(output.logits)
+        image, genes = self.absent_image.expand(batch, -1), self.absent_genes.expand(batch, -1)
+        return {
+            "both": output.logits,
+            "image": self.classifier(torch.cat([output.cls_image, genes], dim=1)),
+            "genes": self.classifier(torch.cat([image, output.cls_genes], dim=1)),
+        }
 
     def _image(
         self,
