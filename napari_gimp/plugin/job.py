@@ -1,0 +1,58 @@
+"""What runs in the worker thread: generators without Qt. torch and the pipeline are imported here, on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+
+from napari_gimp.genes import Expression, read_expression
+from napari_gimp.plugin.session import Request
+from napari_gimp.settings import InputError
+from napari_gimp.slides import open_slide
+from napari_gimp.types import Prediction, Progress
+
+NO_TORCH = (
+    "torch could not be loaded ({reason}); expected a working installation of torch."
+    " On Windows torch must be loaded before the window: start with `napari-gimp view`."
+)
+
+
+def analyse(request: Request) -> Generator[Progress, None, Prediction]:
+    """The run of one request, with a handle on the slide of its own that is closed whatever happens."""
+    yield Progress("loading torch and the model", 0, 0, "step")
+    try:
+        from napari_gimp import pipeline
+    except OSError as error:
+        raise InputError(NO_TORCH.format(reason=error)) from error
+    chosen = request.choices
+    plan = pipeline.Analysis(
+        request.checkpoint,
+        encoder=chosen.encoder,
+        weights=chosen.weights,
+        device=chosen.device,
+        bag=chosen.bag,
+        cache=chosen.cache,
+        patches=chosen.spec,
+        tissue=chosen.tissue_settings,
+        maps=chosen.maps,
+    )
+    with open_slide(request.path, request.slide.known_mpp_yx()[0]) as slide:
+        return (yield from pipeline.analyse(slide, plan, profile=request.profile, drawn=request.drawn))
+
+
+def read_profiles(path: Path) -> Generator[Progress, None, Expression]:
+    """The expression file, read beside the window."""
+    yield Progress(f"reading {path.name}", 0, 0, "file")
+    return read_expression(path)
+
+
+def export(prediction: Prediction, path: Path, folder: Path) -> Generator[Progress, None, list[Path]]:
+    """Write the result of a slide to a folder."""
+    yield Progress("exporting", 0, 0, "files")
+    from napari_gimp.export import export_prediction
+
+    with open_slide(path) as slide:
+        picture = np.asarray(slide.levels[-1][:])
+    return export_prediction(prediction, folder, slide_picture=picture, run=dict(prediction.provenance))

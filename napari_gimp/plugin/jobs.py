@@ -1,0 +1,81 @@
+"""Generator workers of one window: started, told to quit, waited for. Errors go to their caller, not to napari."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+from superqt.utils import GeneratorWorker
+
+QUIET_S = 0.1
+"""Shortest time between two progress reports without news: at most ten a second reach the window."""
+
+
+def paced(work: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
+    """The same generator with reports that carry neither tissue, grid nor map held back when they come too fast."""
+    last = float("-inf")
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as end:
+            return end.value
+        now = time.monotonic()
+        news = progress.tissue is not None or progress.grid is not None or progress.partial is not None
+        if news or now - last >= QUIET_S:
+            last = now
+            yield progress
+
+
+def _drain(make: Callable[..., Generator[Any, None, Any]], *args: Any) -> Generator[Any, None, Any]:
+    work = make(*args)
+    try:
+        return (yield from paced(work))
+    finally:
+        work.close()
+
+
+class Jobs:
+    """The live workers of a window. A plain object, so that it outlives the widget that stops them."""
+
+    def __init__(self) -> None:
+        self._live: list[GeneratorWorker] = []
+
+    def start(
+        self,
+        make: Callable[..., Generator[Any, None, Any]],
+        *args: Any,
+        returned: Callable[[Any], None],
+        errored: Callable[[Exception], None],
+        yielded: Callable[[Any], None] = lambda progress: None,
+    ) -> None:
+        """Drain ``make(*args)`` in a thread; the callbacks run in the window's thread."""
+        worker = GeneratorWorker(_drain, make, *args)
+        worker.yielded.connect(yielded)
+        worker.returned.connect(returned)
+        worker.errored.connect(errored)
+        worker.finished.connect(lambda *_: self._forget(worker))
+        self._live.append(worker)
+        worker.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a worker is still there."""
+        return bool(self._live)
+
+    def _forget(self, worker: GeneratorWorker) -> None:
+        if worker in self._live:
+            self._live.remove(worker)
+
+    def quit(self) -> None:
+        """Ask every worker to end after its step; returns at once."""
+        for worker in self._live:
+            worker.quit()
+
+    def stop(self, wait_s: float = 10.0) -> bool:
+        """Ask every worker to end and wait for the threads; whether all have ended."""
+        self.quit()
+        end = time.monotonic() + wait_s
+        while any(worker.is_running for worker in self._live) and time.monotonic() < end:
+            time.sleep(0.01)
+        return not any(worker.is_running for worker in self._live)

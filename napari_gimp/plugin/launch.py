@@ -1,0 +1,62 @@
+"""napari with the panel open: what ``napari-gimp view`` and ``napari-gimp demo`` start."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import napari
+
+from napari_gimp.plugin.preferences import PLUGIN
+from napari_gimp.plugin.widget import GimpWidget
+
+WIDGET = "GiMP: analyse slide"
+
+
+def open_viewer(
+    slide: Path | None = None,
+    profile: Path | None = None,
+    checkpoint: Path | None = None,
+    mpp: float | None = None,
+    run: bool = False,
+) -> None:
+    """Open the window with what is given and stay until it is closed.
+
+    Parameters
+    ----------
+    profile, checkpoint
+        An expression file; a checkpoint folder (the bundled demo model by default).
+    mpp
+        um per level-0 pixel where the slide does not say.
+    run
+        Start the analysis as soon as everything is there.
+    """
+    if sys.platform == "win32":
+        importlib.import_module("napari_gimp.pipeline")  # torch must be loaded before Qt there
+    prepare(napari.Viewer(title="napari-gimp"), slide, profile, checkpoint, mpp, run)
+    napari.run()
+
+
+def prepare(
+    viewer: napari.Viewer,
+    slide: Path | None = None,
+    profile: Path | None = None,
+    checkpoint: Path | None = None,
+    mpp: float | None = None,
+    run: bool = False,
+) -> GimpWidget:
+    """Dock the panel into a viewer and fill it in."""
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    panel: GimpWidget = widget
+    if checkpoint is not None:
+        panel.load_checkpoint(checkpoint)
+    if slide is not None:
+        viewer.open(str(slide), plugin=PLUGIN)
+    if mpp is not None:
+        panel.give_mpp(mpp)
+    if profile is not None:
+        panel.load_profile(profile)
+    if run:
+        panel.run_when_ready()
+    return panel

@@ -1,0 +1,187 @@
+"""Slide and Prediction -> napari layer tuples ``(data, attributes, type)``: pure functions, everything in um.
+
+Pixel (0, 0) of a layer has its centre at the layer's ``translate``; a slide's stands at the origin. A coarser grid is
+therefore shifted by half of its own cell less half a slide pixel, and its cells then cover their slide pixels exactly.
+Every layer of ours says in ``metadata["napari-gimp"]`` what it is: ``role``, ``slide`` (identity) and ``lattice``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from napari_gimp.plugin.session import MEAN_HEAD, ViewSettings
+from napari_gimp.slides import Slide
+from napari_gimp.types import Lattice, PatchGrid, Prediction, SlideFacts, Tissue
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+TAG = "napari-gimp"
+UM = ("um", "um")
+ATTENTION, ERROR, TISSUE, TOP = "attention", "reconstruction error", "tissue", "top patches"
+COLORMAPS = {ATTENTION: "viridis", ERROR: "cividis"}
+"""Perceptually uniform and safe for colour-blind readers."""
+OUTLINE_COLOUR = "#00e5ff"
+RAW_UNITS = {ATTENTION: "× mean", ERROR: "mean |difference|"}
+
+
+def placement(origin_yx_px: Any, cell_yx_px: Any, mpp_yx: tuple[float, float] | None) -> dict[str, Any]:
+    """Scale, translate and units of a picture whose cell (0, 0) has its corner at ``origin_yx_px``.
+
+    Parameters
+    ----------
+    origin_yx_px, cell_yx_px
+        Top-left corner and size of a cell in level-0 pixels (fractions allowed).
+    mpp_yx
+        um per level-0 pixel; None places it in pixels.
+    """
+    mpp = np.ones(2) if mpp_yx is None else np.asarray(mpp_yx, float)
+    cell = np.asarray(cell_yx_px, float)
+    translate = (np.asarray(origin_yx_px, float) + cell / 2 - 0.5) * mpp
+    units = ("pixel", "pixel") if mpp_yx is None else UM
+    return {"scale": tuple(cell * mpp), "translate": tuple(translate), "units": units, "axis_labels": ("y", "x")}
+
+
+def slide_layer(slide: Slide) -> LayerTuple:
+    """The slide itself: lazy, multiscale, RGB."""
+    attributes = {
+        "name": slide.facts.name,
+        "rgb": True,
+        "multiscale": len(slide.levels) > 1,
+        "metadata": {TAG: tag("slide", slide.facts), "slide": slide},
+        **placement((0, 0), (1, 1), slide.facts.mpp_yx),
+    }
+    return list(slide.levels) if len(slide.levels) > 1 else slide.levels[0], attributes, "image"
+
+
+def tag(role: str, facts: SlideFacts, lattice: int = 0) -> dict[str, Any]:
+    """What a layer is: its role, its slide's identity, which of the slide's lattices."""
+    return {"role": role, "slide": facts.identity, "lattice": lattice}
+
+
+def tissue_layer(tissue: Tissue, facts: SlideFacts) -> LayerTuple:
+    """The tissue as a label image whose outline is drawn; it can be painted on and given back as one's own."""
+    attributes = {
+        "name": _name(TISSUE, facts),
+        "opacity": 1.0,
+        "colormap": {0: "transparent", 1: OUTLINE_COLOUR, None: OUTLINE_COLOUR},
+        "metadata": {TAG: tag(TISSUE, facts), "source": tissue.source},
+        **placement((0, 0), tissue.scale_yx_px, facts.mpp_yx),
+    }
+    return tissue.mask.astype(np.uint8), attributes, "labels"
+
+
+def map_layers(prediction: Prediction, view: ViewSettings, head: str = MEAN_HEAD) -> list[LayerTuple]:
+    """Attention and, once it is known, masked reconstruction error: one float32 picture per lattice each."""
+    maps = {ATTENTION: attention_values(prediction, head)}
+    if prediction.reconstruction_error is not None:
+        maps[ERROR] = prediction.reconstruction_error
+    return [
+        _map_layer(prediction, lattice, number, role, values, view)
+        for role, values in maps.items()
+        for number, lattice in enumerate(prediction.grid.lattices)
+    ]
+
+
+def attention_values(prediction: Prediction, head: str = MEAN_HEAD) -> Float[np.ndarray, " N"]:
+    """Attention of the last layer, mean or one head, as multiples of the average patch's (1 = average)."""
+    heads = prediction.attention[-1]
+    row = heads.mean(axis=0) if head == MEAN_HEAD else heads[int(head.removeprefix("head ")) - 1]
+    return np.asarray(row * len(prediction.grid), np.float32)
+
+
+def _map_layer(
+    prediction: Prediction, lattice: Lattice, number: int, role: str, values: np.ndarray, view: ViewSettings
+) -> LayerTuple:
+    shown, limits = contrast(values, view)
+    unit = "rank, %" if view.contrast == "rank" else RAW_UNITS[role]
+    name = _name(f"{role} ({unit})", prediction.slide, number)
+    attributes = {
+        "name": name if prediction.partial >= 1 else f"{name} (partial)",
+        "rgb": False,
+        "colormap": COLORMAPS[role],
+        "contrast_limits": limits,
+        "opacity": view.opacity,
+        "interpolation2d": "nearest",
+        "blending": "translucent",
+        "visible": role == ATTENTION,
+        "metadata": {TAG: tag(role, prediction.slide, number), "unit": unit},
+        **placement(lattice.origin_yx_px, lattice.cell_yx_px, prediction.slide.mpp_yx),
+    }
+    return lattice.image(shown), attributes, "image"
+
+
+def contrast(values: Float[np.ndarray, " N"], view: ViewSettings) -> tuple[np.ndarray, tuple[float, float]]:
+    """The numbers to show and the two that get the darkest and the brightest colour."""
+    if view.contrast == "rank":
+        return ranks(values), (0.0, 100.0)
+    bounds = (view.low, view.high) if view.contrast == "percentile" else (0, 100)
+    low, high = (float(bound) for bound in np.percentile(values, bounds))
+    return values, (low, high if high > low else low + max(abs(low) * 1e-3, 1e-6))
+
+
+def ranks(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
+    """Percentage of the other patches that are below (ties share the mean rank); 50 for a single patch."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - (counts + 1) / 2
+    if len(values) < 2:
+        return np.full(len(values), 50, np.float32)
+    return np.asarray(100 * middle[place] / (len(values) - 1), np.float32)
+
+
+def top_patches(prediction: Prediction, count: int, head: str = MEAN_HEAD) -> Int[np.ndarray, " n"]:
+    """Indices of the most attended patches, best first."""
+    return np.argsort(-attention_values(prediction, head), kind="stable")[:count]
+
+
+def top_layer(prediction: Prediction, view: ViewSettings, head: str = MEAN_HEAD) -> LayerTuple:
+    """The most attended patches as numbered rectangles, at most 20."""
+    best, values = top_patches(prediction, view.top, head), attention_values(prediction, head)
+    features: dict[str, Any] = {"rank": np.arange(1, len(best) + 1), "attention": values[best]}
+    if prediction.reconstruction_error is not None:
+        features["error"] = prediction.reconstruction_error[best]
+    name = _name(TOP, prediction.slide)
+    attributes = {
+        "name": name if prediction.partial >= 1 else f"{name} (partial)",
+        "shape_type": "rectangle",
+        "face_color": "transparent",
+        "edge_color": "black",
+        "edge_width": float(prediction.grid.size_yx_px[0]) / 24,
+        "opacity": 1.0,
+        "features": features,
+        "text": {"string": "{rank}", "size": 9, "color": "black", "anchor": "upper_left"},
+        "metadata": {TAG: tag(TOP, prediction.slide)},
+        **placement((0, 0), (1, 1), prediction.slide.mpp_yx),
+    }
+    return rectangles(prediction.grid.take(best)), attributes, "shapes"
+
+
+def rectangles(grid: PatchGrid) -> Float[np.ndarray, "N 4 2"]:
+    """Outlines of patches in slide pixels; a pixel reaches half a step to either side of its number."""
+    near = grid.coords_yx - 0.5
+    far = near + np.asarray(grid.size_yx_px)
+    corners = [near, np.stack([near[:, 0], far[:, 1]], 1), far, np.stack([far[:, 0], near[:, 1]], 1)]
+    return np.stack(corners, axis=1)
+
+
+def patch_rows(prediction: Prediction, count: int, head: str = MEAN_HEAD) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the panel's table of the most attended patches."""
+    values, error = attention_values(prediction, head), prediction.reconstruction_error
+    columns = ["attention", *(["error"] if error is not None else []), "x, y (px)"]
+    rows = []
+    for patch in top_patches(prediction, count, head):
+        y, x = prediction.grid.coords_yx[patch]
+        rows.append([f"{values[patch]:.2f} ×", *([f"{error[patch]:.3f}"] if error is not None else []), f"{x}, {y}"])
+    return columns, rows
+
+
+def patch_place(prediction: Prediction, patch: int) -> tuple[tuple[float, float], float]:
+    """Centre and width of a patch in the viewer's units."""
+    grid, mpp = prediction.grid, prediction.slide.mpp_yx or (1.0, 1.0)
+    centre = (grid.coords_yx[patch] + np.asarray(grid.size_yx_px) / 2 - 0.5) * np.asarray(mpp)
+    return (float(centre[0]), float(centre[1])), grid.size_yx_px[1] * mpp[1]
+
+
+def _name(role: str, facts: SlideFacts, lattice: int = 0) -> str:
+    return f"{role} · {facts.name}" + (f" · grid {lattice + 1}" if lattice else "")

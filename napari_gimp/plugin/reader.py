@@ -1,0 +1,39 @@
+"""napari's reader: a slide by its suffix, lazily. Declines cheaply; opening happens in the function it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import napari
+
+from napari_gimp.plugin.host import attend
+from napari_gimp.plugin.layers import LayerTuple, slide_layer
+from napari_gimp.slides import open_slide
+
+SUFFIXES = (
+    ".svs", ".tif", ".tiff", ".ndpi", ".scn", ".bif", ".vms", ".vmu", ".mrxs", ".svslide", ".czi", ".dcm", ".qptiff",
+    ".png", ".jpg", ".jpeg",
+)  # fmt: skip
+PathOrPaths = str | Sequence[str]
+
+
+def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerTuple]] | None:
+    """The reading function when every path has a slide's suffix and is a file, else None."""
+    paths = [path] if isinstance(path, str) else list(path)
+    fits = bool(paths) and all(str(p).lower().endswith(SUFFIXES) and Path(p).is_file() for p in paths)
+    return read_slides if fits else None
+
+
+def read_slides(path: PathOrPaths) -> list[LayerTuple]:
+    """One lazy multiscale layer per slide.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be opened: one sentence.
+    """
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        attend(viewer)
+    return [slide_layer(open_slide(p)) for p in ([path] if isinstance(path, str) else path)]

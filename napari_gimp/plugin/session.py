@@ -1,0 +1,207 @@
+"""What the user chose, what is known of it, and why Run is not possible: pure data, no window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from napari_gimp.genes import Expression, align
+from napari_gimp.settings import InputError, check_settings, setting
+from napari_gimp.slides.tissue import TissueSettings
+from napari_gimp.types import (
+    AlignedGenes,
+    CheckpointFacts,
+    MapSettings,
+    PatchSpec,
+    Prediction,
+    Profile,
+    SlideFacts,
+    Tissue,
+)
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+CONTRASTS = ("percentile", "raw", "rank")
+MEAN_HEAD = "mean"
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How the maps are shown; changes no number of the prediction."""
+
+    contrast: str = setting(
+        "percentile",
+        "percentile: colours end at the percentiles below; raw: at the smallest and largest value; "
+        "rank: each patch's rank among the patches, 0 to 100 %.",
+        choices=CONTRASTS,
+    )
+    low: float = setting(1.0, "Percentile of the patches that gets the darkest colour.", min=0, max=49, unit="%")
+    high: float = setting(99.0, "Percentile of the patches that gets the brightest colour.", min=51, max=100, unit="%")
+    opacity: float = setting(0.6, "Opacity of the maps over the slide: 0 invisible, 1 opaque.", min=0, max=1)
+    top: int = setting(12, "How many of the most attended patches are outlined.", min=1, max=20)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class Grain:
+    """The two patch numbers that are the user's to choose; size and resolution are the checkpoint's."""
+
+    stride: float = setting(1.0, "Step between patches in patch sides: 1 no overlap, 0.5 half.", min=0.1, max=4)
+    min_tissue: float = setting(0.25, "Share of a patch that tissue must cover to keep it.", min=0.0, max=1.0)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """Everything chosen so far. ``path`` and ``slide`` come together, as do ``checkpoint`` and ``facts``."""
+
+    path: Path | None = None
+    slide: SlideFacts | None = None
+    expression: Expression | None = None
+    sample: str | None = None
+    sample_notes: tuple[str, ...] = ()
+    checkpoint: Path | None = None
+    facts: CheckpointFacts | None = None
+    encoder: str | None = None
+    weights: Path | None = None
+    bag: Path | None = None
+    device: str = "auto"
+    grain: Grain = field(default_factory=Grain)
+    tissue_settings: TissueSettings = field(default_factory=TissueSettings)
+    maps: MapSettings = field(default_factory=MapSettings)
+    cache: Path | None = None
+    cache_gb: float = 20.0
+
+    @property
+    def spec(self) -> PatchSpec | None:
+        """The checkpoint's patch with the user's stride and tissue share; None where the checkpoint names none."""
+        if self.facts is None or self.facts.patch_px is None or self.facts.patch_mpp is None:
+            return None
+        return PatchSpec(self.facts.patch_px, self.facts.patch_mpp, self.grain.stride, self.grain.min_tissue)
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One run, frozen: what the worker needs and nothing of the window."""
+
+    number: int
+    path: Path
+    slide: SlideFacts
+    checkpoint: Path
+    choices: Choices
+    drawn: Tissue | None
+
+    @property
+    def profile(self) -> Profile | None:
+        """The chosen sample's expression, None for an image-only run."""
+        expression, sample = self.choices.expression, self.choices.sample
+        return None if expression is None or sample is None else expression.profile(sample)
+
+
+def aligned(choices: Choices) -> AlignedGenes | None:
+    """The chosen profile in the checkpoint's genes, None while one of them is missing.
+
+    Raises
+    ------
+    InputError
+        Another scale than the checkpoint's, or too few of its genes.
+    """
+    expression, facts = choices.expression, choices.facts
+    if expression is None or choices.sample is None or facts is None or facts.expression_scale is None:
+        return None
+    return align(expression.profile(choices.sample), facts.genes, facts.expression_scale)
+
+
+def why_not(choices: Choices) -> str:
+    """Why Run is not possible, in words; empty when everything fits."""
+    checks: tuple[Callable[[Choices], str], ...] = (_slide_reason, _checkpoint_reason, _profile_reason)
+    return next((reason for check in checks if (reason := check(choices))), "")
+
+
+def _slide_reason(choices: Choices) -> str:
+    if choices.slide is None:
+        return "Open a slide: drop a file on the window, or take the sample in File > Open Sample."
+    if choices.slide.mpp_yx is None:
+        return f"{choices.slide.name} does not say how large a pixel is: give um per pixel above."
+    return ""
+
+
+def _checkpoint_reason(choices: Choices) -> str:
+    if choices.facts is None:
+        return "Choose a checkpoint: the synthetic demo model or a folder of your own."
+    if choices.bag is None and choices.encoder is None and choices.facts.encoder is None:
+        return f"Checkpoint {choices.facts.name} does not name its encoder: choose one, or give a file of embeddings."
+    return ""
+
+
+def _profile_reason(choices: Choices) -> str:
+    if choices.expression is None:
+        return ""
+    if choices.sample is None:
+        return "Choose the sample of this slide's patient, or remove the gene profile."
+    if choices.facts is not None and not choices.facts.genes:
+        return f"Checkpoint {choices.facts.name} was trained without genes: remove the gene profile."
+    try:
+        aligned(choices)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+class Session:
+    """The choices, the run in progress and the last result; ``listen`` is called after every change.
+
+    A run has a number. Only the newest run's answers count: :meth:`is_current` says so, :meth:`end` outdates it.
+    """
+
+    def __init__(self, choices: Choices | None = None, listen: Callable[[], None] = lambda: None) -> None:
+        self.choices = choices or Choices()
+        self.prediction: Prediction | None = None
+        self.running = False
+        self.listen = listen
+        self._number = 0
+
+    def change(self, **choices: Any) -> None:
+        """Replace some of the choices."""
+        self.choices = replace(self.choices, **choices)
+        self.listen()
+
+    @property
+    def why_not(self) -> str:
+        """Why Run is not possible now; empty when it is."""
+        return "A run is in progress." if self.running else why_not(self.choices)
+
+    def begin(self, drawn: Tissue | None = None) -> Request:
+        """Start a run: its frozen request.
+
+        Raises
+        ------
+        InputError
+            When something is missing or does not fit.
+        """
+        reason, chosen = self.why_not, self.choices
+        if reason or chosen.path is None or chosen.slide is None or chosen.checkpoint is None:
+            raise InputError(reason or "A slide and a checkpoint are needed.")
+        self._number += 1
+        self.running = True
+        self.listen()
+        return Request(self._number, chosen.path, chosen.slide, chosen.checkpoint, chosen, drawn)
+
+    def is_current(self, number: int) -> bool:
+        """Whether answers of this run still count."""
+        return self.running and number == self._number
+
+    def accept(self, prediction: Prediction) -> None:
+        """Take a result, partial or whole."""
+        self.prediction = prediction
+
+    def end(self) -> None:
+        """The run is over, or no longer wanted: what still comes from it is stale."""
+        self._number += 1
+        self.running = False
+        self.listen()

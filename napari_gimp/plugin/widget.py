@@ -1,0 +1,329 @@
+"""The analysis widget: the one object that holds viewer, session and workers and joins them."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.layers import Labels, Layer, Shapes
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_gimp.bundled import DEMO_CHECKPOINT, resource
+from napari_gimp.genes import Expression, choose_sample
+from napari_gimp.gimp.checkpoint import read_facts
+from napari_gimp.plugin import job, layers, words
+from napari_gimp.plugin.annotations import drawn_tissue
+from napari_gimp.plugin.canvas import Canvas
+from napari_gimp.plugin.host import attend, slide_of
+from napari_gimp.plugin.jobs import Jobs
+from napari_gimp.plugin.panel import Panel
+from napari_gimp.plugin.preferences import preferences
+from napari_gimp.plugin.session import Choices, Session, aligned
+from napari_gimp.settings import InputError
+from napari_gimp.types import Prediction, Progress, check_mpp
+
+LOG = logging.getLogger("napari_gimp")
+ENCODERS = ("colour-texture", "resnet18", "resnet50")
+
+
+class GimpWidget(QWidget):
+    """Choose a slide, a gene profile and a checkpoint; run GiMP beside the window; see the maps on the tissue."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        super().__init__()
+        wished = preferences()
+        self.viewer, self.canvas, self.jobs = viewer, Canvas(viewer), Jobs()
+        self.panel = Panel(ENCODERS, wished.device, wished.encoder)
+        self.session = Session(Choices(device=wished.device, cache=wished.cache, cache_gb=wished.cache_gb), self._show)
+        self._layer: Layer | None = None
+        self._tissue = ""
+        self._run_wanted = False
+        self._main_window: QWidget | None = None
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.panel)
+        attend(viewer)
+        self._connect()
+        self.load_checkpoint(None)
+        self._model_changed()
+        self._layers_changed()
+
+    def _connect(self) -> None:
+        panel = self.panel
+        panel.slide.slide_chosen.connect(self._choose_slide)
+        panel.slide.mpp_given.connect(self.give_mpp)
+        panel.slide.tissue_chosen.connect(self._choose_tissue)
+        panel.profile.file_chosen.connect(self.load_profile)
+        panel.profile.sample_chosen.connect(self._choose_sample)
+        panel.model.checkpoint_chosen.connect(self.load_checkpoint)
+        panel.model.changed.connect(self._model_changed)
+        panel.runs.run.connect(self.run)
+        panel.runs.cancel.connect(self.cancel)
+        panel.result.view_changed.connect(self._show_maps)
+        panel.result.export_to.connect(lambda folder: self.export(Path(folder)))
+        panel.result.patch_chosen.connect(self._go_to_patch)
+        self.viewer.layers.events.inserted.connect(self._layers_changed)
+        self.viewer.layers.events.removed.connect(self._layers_changed)
+        self.destroyed.connect(self.jobs.quit)
+
+    def _choose_slide(self, name: str) -> None:
+        self._take_slide(next((layer for layer in self.viewer.layers if layer.name == name), None))
+
+    def _take_slide(self, layer: Layer | None) -> None:
+        """Make this layer's slide the one to analyse."""
+        slide = slide_of(layer)
+        self._layer = layer
+        if layer is None or slide is None:
+            self.session.change(path=None, slide=None)
+            return
+        self.session.change(path=Path(slide.path), slide=slide.facts)
+        self.panel.slide.ask_mpp(slide.facts.mpp_yx is None)
+        profile = layer.metadata.get("profile")
+        if profile is not None and self.session.choices.expression is None:
+            self.load_profile(Path(profile))
+        elif self.session.choices.expression is not None:
+            self._match_sample(None)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        """Slides and drawn layers come and go; a run on a slide that is gone is given up."""
+        slides = [layer for layer in self.viewer.layers if slide_of(layer) is not None]
+        drawn = [layer.name for layer in self.viewer.layers if isinstance(layer, Labels | Shapes)]
+        drawn = [name for name in drawn if layers.TAG not in self.viewer.layers[name].metadata or "tissue" in name]
+        gone = self._layer is not None and self._layer not in slides
+        if gone and self.session.running:
+            self.cancel("The slide was closed: the run was given up.")
+        if gone or self._layer is None:
+            self._take_slide(slides[-1] if slides else None)
+        self._tissue = self._tissue if self._tissue in drawn else ""
+        self.panel.slide.set_slides([layer.name for layer in slides], "" if self._layer is None else self._layer.name)
+        self.panel.slide.set_tissue_layers(drawn, self._tissue)
+
+    def _choose_tissue(self, name: str) -> None:
+        self._tissue = name
+
+    def give_mpp(self, mpp: float) -> None:
+        """Set um per pixel of the chosen slide: layer and maps move to um."""
+        slide = slide_of(self._layer)
+        if self._layer is None or slide is None or not self._sane(lambda: check_mpp((mpp, mpp))):
+            return
+        slide.with_mpp(mpp)
+        place = layers.placement((0, 0), (1, 1), slide.facts.mpp_yx)
+        self._layer.units, self._layer.scale = place["units"], place["scale"]
+        self.session.change(slide=slide.facts)
+        self.viewer.reset_view()
+
+    def load_profile(self, path: Path | None) -> None:
+        """Read an expression file in the background; None takes the profile away."""
+        self.panel.error.clear()
+        self.panel.profile.file.set_path(path)
+        self.session.change(expression=None, sample=None)
+        self.panel.profile.set_samples((), "")
+        if path is not None:
+            self.jobs.start(
+                job.read_profiles, path, returned=self._take_expression, errored=self._fail, yielded=self._report
+            )
+
+    def _take_expression(self, expression: Expression) -> None:
+        """Offer the samples; propose the one whose barcode is the slide's, else ask."""
+        self.panel.profile.set_samples(expression.samples, "")
+        self.panel.runs.set_progress("", 0, 1)
+        self.session.change(expression=expression, sample=None, sample_notes=())
+        self._match_sample(None)
+        if self._run_wanted:
+            self.run()
+
+    def _match_sample(self, wished: str | None) -> None:
+        """Take the slide's own sample or the one wished for, unless it is another patient's."""
+        chosen = self.session.choices
+        if chosen.expression is None or chosen.slide is None:
+            return
+        try:
+            match = choose_sample(chosen.expression, chosen.slide.name, wished)
+        except InputError as error:
+            self.session.change(sample=None, sample_notes=(str(error),))
+            return
+        self.session.change(sample=match.sample, sample_notes=match.notes)
+        self.panel.profile.show_sample(match.sample)
+
+    def _choose_sample(self, sample: str) -> None:
+        if sample:
+            self._match_sample(sample)
+
+    def load_checkpoint(self, path: Path | None) -> None:
+        """Take a checkpoint folder; None is the bundled demo model."""
+        self.panel.error.clear()
+        try:
+            folder = resource(DEMO_CHECKPOINT) if path is None else path
+            facts = read_facts(folder)
+        except InputError as error:
+            self._fail(error)
+            self.session.change(checkpoint=None, facts=None)
+            return
+        if path is not None:
+            self.panel.model.set_own_folder(True)
+            self.panel.model.folder.set_path(path)
+        self.session.change(checkpoint=folder, facts=facts)
+
+    def _model_changed(self) -> None:
+        try:
+            values = self.panel.model_values()
+        except InputError as error:
+            self._fail(error)
+            return
+        self.panel.error.clear()
+        self.session.change(**values)
+
+    def run_when_ready(self) -> None:
+        """Run now, or as soon as the gene profile that is being read has arrived."""
+        self._run_wanted = self.jobs.busy
+        if not self._run_wanted:
+            self.run()
+
+    def run(self) -> None:
+        """Start the analysis of what is chosen."""
+        self._run_wanted = False
+        self.panel.error.clear()
+        try:
+            request = self.session.begin(self._drawn_tissue())
+        except InputError as error:
+            self._fail(error)
+            return
+        number = request.number
+        self.jobs.start(
+            job.analyse,
+            request,
+            yielded=lambda progress: self._while_current(number, self._take_progress, progress),
+            returned=lambda prediction: self._while_current(number, self._take_result, prediction),
+            errored=lambda error: self._while_current(number, self._fail, error),
+        )
+
+    def _drawn_tissue(self) -> Any:
+        facts = self.session.choices.slide
+        if not self._tissue or facts is None:
+            return None
+        data, attributes, kind = self.viewer.layers[self._tissue].as_layer_data_tuple()
+        return drawn_tissue(data, attributes, kind, facts)
+
+    def cancel(self, reason: str = "") -> None:
+        """Free the window now; the worker ends after its step and what it still says is dropped."""
+        self.jobs.quit()
+        self.session.end()
+        self.panel.runs.set_progress(reason or "Cancelled; what was embedded is kept for the next run.", 0, 1)
+
+    def _while_current(self, number: int, act: Callable[[Any], None], value: Any) -> None:
+        if self.session.is_current(number):
+            act(value)
+
+    def _take_progress(self, progress: Progress) -> None:
+        self._report(progress)
+        facts = self.session.choices.slide
+        if progress.tissue is not None and facts is not None and not self._tissue:
+            self.canvas.put(layers.tissue_layer(progress.tissue, facts))
+        if progress.partial is not None:
+            self._take_prediction(progress.partial)
+
+    def _report(self, progress: Progress) -> None:
+        self.panel.runs.set_progress(words.progress_words(progress), progress.done, progress.total)
+
+    def _take_result(self, prediction: Prediction) -> None:
+        self._take_prediction(prediction)
+        self.session.end()
+        self.panel.runs.set_progress("Done.", 1, 1)
+
+    def _take_prediction(self, prediction: Prediction) -> None:
+        self.session.accept(prediction)
+        self.panel.result.show_result(prediction.slide.name, *words.result_words(prediction))
+        self.panel.result.export.setEnabled(prediction.partial >= 1)
+        self._show_maps()
+
+    def _show_maps(self) -> None:
+        """The last prediction as the view settings want it."""
+        prediction, result = self.session.prediction, self.panel.result
+        if prediction is None:
+            return
+        view, head = result.view.value(), result.head.currentText()
+        for layer in layers.map_layers(prediction, view, head):
+            self.canvas.put(layer, opacity=view.opacity)
+        self.canvas.put(layers.top_layer(prediction, view, head))
+        result.set_patches(*layers.patch_rows(prediction, view.top, head))
+
+    def _go_to_patch(self, row: int) -> None:
+        prediction, result = self.session.prediction, self.panel.result
+        if prediction is not None:
+            patch = layers.top_patches(prediction, row + 1, result.head.currentText())[row]
+            self.canvas.go_to(*layers.patch_place(prediction, int(patch)))
+
+    def export(self, folder: Path) -> None:
+        """Write the last whole result to a folder, beside the window."""
+        prediction, path = self.session.prediction, self.session.choices.path
+        if prediction is None or path is None:
+            return
+        self.panel.error.clear()
+        self.jobs.start(
+            job.export,
+            prediction,
+            path,
+            folder,
+            returned=lambda files: self.panel.runs.set_progress(f"{len(files)} files written to {folder}.", 1, 1),
+            errored=self._fail,
+            yielded=self._report,
+        )
+
+    def _sane(self, check: Callable[[], None]) -> bool:
+        try:
+            check()
+        except InputError as error:
+            self._fail(error)
+            return False
+        self.panel.error.clear()
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        """One sentence in the panel; everything else behind its button and in the log."""
+        if self.session.running:
+            self.session.end()
+        details = "".join(traceback.format_exception(error))
+        LOG.error("%s", error, exc_info=error)
+        self.panel.runs.set_progress("", 0, 1)
+        self.panel.error.show_error(words.error_words(error), details)
+        self.panel.ensureWidgetVisible(self.panel.error)
+
+    def _show(self) -> None:
+        """Everything in the panel that follows from the choices."""
+        chosen, panel = self.session.choices, self.panel
+        panel.slide.facts.setText("" if chosen.slide is None else words.slide_text(chosen.slide))
+        panel.model.facts.setText("" if chosen.facts is None else "\n".join(words.checkpoint_words(chosen.facts)))
+        panel.runs.set_state(self.session.running, self.session.why_not)
+        self._show_profile(chosen)
+
+    def _show_profile(self, chosen: Choices) -> None:
+        if chosen.expression is None:
+            self.panel.profile.facts.setText("")
+            return
+        try:
+            genes = aligned(chosen)
+        except InputError:
+            genes = None
+        notes = (*chosen.sample_notes, *chosen.expression.notes)
+        lines = words.profile_words(len(chosen.expression.samples), chosen.expression.scale, genes, notes)
+        self.panel.profile.facts.setText("\n".join(lines))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The main window is known once the widget is docked: its closing ends the run."""
+        super().showEvent(event)
+        if self._main_window is not self.window():
+            self._main_window = self.window()
+            self._main_window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Stop the workers before the window goes."""
+        if event.type() == QEvent.Type.Close and watched is self._main_window:
+            self.session.end()
+            self.jobs.stop()
+        return bool(super().eventFilter(watched, event))

@@ -1,0 +1,121 @@
+"""Facts and results in words for the panel: pure functions from nouns to sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_gimp.settings import InputError
+from napari_gimp.types import AlignedGenes, CheckpointFacts, Modality, Prediction, Progress, SlideFacts
+
+RESEARCH_ONLY = "Model output, research use only: not for diagnosis."
+MODALITY_WORDS: dict[Modality, str] = {"both": "image and genes", "image": "image only", "genes": "genes only"}
+
+
+def slide_words(facts: SlideFacts) -> str:
+    """Size in pixels and mm, pixel size, magnification."""
+    height, width = facts.shape_yx
+    words = [f"{width} × {height} px"]
+    if facts.mpp_yx is None:
+        words.append("pixel size unknown")
+    else:
+        mpp_y, mpp_x = facts.mpp_yx
+        words.append(f"{width * mpp_x / 1000:.1f} × {height * mpp_y / 1000:.1f} mm")
+        words.append(f"{mpp_x:.4g} µm/px" if mpp_x == mpp_y else f"{mpp_x:.4g} × {mpp_y:.4g} µm/px")
+    if facts.magnification:
+        words.append(f"{facts.magnification:g}×")
+    return " · ".join(words)
+
+
+def checkpoint_words(facts: CheckpointFacts) -> tuple[str, ...]:
+    """What a checkpoint was trained on, classes, encoder, patches and genes: one line each."""
+    kind = f"{facts.synthetic} data, no evidence about patients: " if facts.synthetic else ""
+    lines = [f"Trained on {kind}{facts.trained_on}", f"Classes: {', '.join(facts.classes)}"]
+    lines.append(f"Encoder: {facts.encoder or 'not named'} ({facts.embedding_dim} numbers a patch)")
+    if facts.patch_px is not None and facts.patch_mpp is not None:
+        side = facts.patch_px * facts.patch_mpp
+        lines.append(f"Patches: {facts.patch_px} px at {facts.patch_mpp:g} µm/px ({side:g} µm a side)")
+    genes = f"{len(facts.genes)}, expected as {facts.expression_scale}" if facts.genes else "none (image only)"
+    return (*lines, f"Genes: {genes}")
+
+
+def profile_words(samples: int, scale: str, aligned: AlignedGenes | None, notes: Sequence[str] = ()) -> tuple[str, ...]:
+    """How many samples, which scale was detected, how many of the checkpoint's genes are there."""
+    lines = [f"{samples} sample{'s' * (samples != 1)} · detected scale: {scale}"]
+    if aligned is not None:
+        have, total = len(aligned.values) - len(aligned.missing), len(aligned.values)
+        lines.append(f"Coverage: {have} of {total} genes of the checkpoint ({aligned.coverage:.0%})")
+        notes = (*notes, *(note for note in aligned.notes if note not in notes))
+    return (*lines, *notes)
+
+
+def progress_words(progress: Progress) -> str:
+    """Stage, how far, time left."""
+    words = progress.stage
+    if progress.total:
+        words += f": {progress.done} of {progress.total} {progress.unit}"
+    if progress.remaining_s is not None:
+        words += f", about {duration(progress.remaining_s)} left"
+    return words
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, coarse enough to be honest."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def verdict(prediction: Prediction) -> str:
+    """The headline: most probable class, its probability and what it rests on."""
+    values = prediction.probabilities[prediction.modality]
+    best = int(values.argmax())
+    partial = "" if prediction.partial >= 1 else f" (partial: {prediction.partial:.0%} of the patches)"
+    inputs = MODALITY_WORDS[prediction.modality]
+    return f"{prediction.classes[best]}: probability {values[best]:.2f}, from {inputs}{partial}"
+
+
+def probability_rows(prediction: Prediction) -> list[tuple[str, list[float]]]:
+    """Modality in words and its probabilities in class order, headline first."""
+    order: tuple[Modality, ...] = ("both", "image", "genes")
+    return [
+        (MODALITY_WORDS[name], [float(value) for value in prediction.probabilities[name]])
+        for name in order
+        if name in prediction.probabilities
+    ]
+
+
+def result_notes(prediction: Prediction) -> tuple[str, ...]:
+    """What the reader of the result must know beside it."""
+    notes = [f"{len(prediction.grid)} patches."]
+    if len(prediction.missing_yx):
+        notes.append(f"{len(prediction.missing_yx)} patches could not be read and were left out.")
+    if prediction.sample is None:
+        notes.append("No gene profile: image only.")
+    elif prediction.coverage is not None:
+        notes.append(f"Gene profile {prediction.sample}, {prediction.coverage:.0%} of the model's genes.")
+    if prediction.synthetic:
+        notes.append(f"The model was trained on {prediction.synthetic} data: no evidence about patients.")
+    notes.append("Genes move the class probabilities, never the attention or the reconstruction error.")
+    return (*notes, *prediction.notes)
+
+
+def result_words(
+    prediction: Prediction,
+) -> tuple[str, tuple[str, ...], list[tuple[str, list[float]]], int, tuple[str, ...]]:
+    """Headline, classes, rows of probabilities, number of attention heads, notes."""
+    heads = prediction.attention.shape[1]
+    return verdict(prediction), prediction.classes, probability_rows(prediction), heads, result_notes(prediction)
+
+
+def slide_text(facts: SlideFacts) -> str:
+    """What is known of the slide, then its notes."""
+    return "\n".join((slide_words(facts), *facts.notes))
+
+
+def error_words(error: Exception) -> str:
+    """One sentence for the panel: the user's to mend, the machine's, or a defect of ours."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else f"{error.strerror}."
+    return f"A defect of napari-gimp, please report it with the details: {type(error).__name__}: {error}"
