@@ -1,0 +1,162 @@
+"""The bags of a cohort on disk: a folder of h5 files or one packed npz, read when asked for."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import h5py
+import numpy as np
+
+from napari_gimp.bags import read_bag
+from napari_gimp.settings import InputError
+from napari_gimp.types import Bag
+
+CACHE_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class BagHead:
+    """What a slide's bag says of itself without its features being read."""
+
+    encoder: str | None
+    rows: int
+    width: int
+
+
+class FeatureStore(Protocol):
+    """Where the bags of many slides lie."""
+
+    @property
+    def source(self) -> str:
+        """Name for messages."""
+
+    def head(self, slide_id: str) -> BagHead | None:
+        """Encoder and shape of a slide's bag, None where there is no such slide."""
+
+    def read(self, slide_id: str) -> Bag:
+        """The bag of a slide that ``head`` knows."""
+
+
+def open_features(path: Path, cache_bytes: int = CACHE_BYTES) -> FeatureStore:
+    """A folder of ``<slide_id>.h5`` files, or one packed ``.npz`` (``x, rows, slide_id, encoder``).
+
+    Parameters
+    ----------
+    cache_bytes
+        How much of a folder stays in memory between epochs; the least recently used bags go first.
+
+    Raises
+    ------
+    InputError
+        Neither of the two.
+    """
+    if path.is_dir():
+        return FeatureFolder(path, cache_bytes)
+    if path.is_file() and zipfile.is_zipfile(path):
+        return PackedFeatures(path)
+    found = "a file of another kind" if path.exists() else "nothing there"
+    raise InputError(f"Features {path}: expected a folder of <slide_id>.h5 files or a packed .npz, found {found}.")
+
+
+class FeatureFolder:
+    """One h5 file a slide; a bag is read when first needed and kept while the cache has room."""
+
+    def __init__(self, folder: Path, cache_bytes: int = CACHE_BYTES) -> None:
+        self.folder, self.cache_bytes = folder, cache_bytes
+        self._kept: OrderedDict[str, Bag] = OrderedDict()
+
+    @property
+    def source(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def kept_bytes(self) -> int:
+        """Size of the features in memory now."""
+        return sum(bag.features.nbytes for bag in self._kept.values())
+
+    def _path(self, slide_id: str) -> Path:
+        return self.folder / f"{slide_id}.h5"
+
+    def head(self, slide_id: str) -> BagHead | None:
+        """Encoder and shape from the file's attributes, no feature read.
+
+        Raises
+        ------
+        InputError
+            The file is no feature file.
+        """
+        path = self._path(slide_id)
+        if not path.is_file():
+            return None
+        try:
+            with h5py.File(path) as file:
+                features = file["features"]
+                rows, width = features.shape
+                return BagHead(_name(features.attrs.get("encoder")), rows, width)
+        except (OSError, KeyError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{path.name}: expected an h5 file with features (patches, width), found none readable; embed it again."
+            ) from error
+
+    def read(self, slide_id: str) -> Bag:
+        """The bag of a slide, from the cache where it is still there."""
+        if slide_id in self._kept:
+            self._kept.move_to_end(slide_id)
+            return self._kept[slide_id]
+        bag = read_bag(self._path(slide_id))
+        self._kept[slide_id] = bag
+        while self.kept_bytes > self.cache_bytes:
+            self._kept.popitem(last=False)
+        return bag
+
+
+def _name(attribute: object) -> str | None:
+    text = attribute.decode() if isinstance(attribute, bytes) else attribute
+    return None if text is None or str(text) in {"", "None"} else str(text)
+
+
+class PackedFeatures:
+    """All bags in one npz: ``x`` (rows, width), ``rows`` per slide, ``slide_id`` in the same order, ``encoder``.
+
+    The rows have no coordinates: they can be trained on, never mapped.
+
+    Raises
+    ------
+    InputError
+        Arrays missing, or their lengths do not agree.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with np.load(path, allow_pickle=False) as file:
+            lacking = {"x", "rows", "slide_id"} - set(file.files)
+            if lacking:
+                raise InputError(f"{path.name}: expected arrays x, rows, slide_id, encoder; {sorted(lacking)} missing.")
+            self._x, rows, slides = file["x"], file["rows"].astype(np.int64), file["slide_id"]
+            self._encoder = _name(str(file["encoder"])) if "encoder" in file.files else None
+        if self._x.ndim != 2 or len(rows) != len(slides) or rows.sum() != len(self._x):
+            raise InputError(
+                f"{path.name}: expected rows for each slide that add up to x, found {len(slides)} slides,"
+                f" {len(rows)} row counts with sum {rows.sum()} and x {self._x.shape}."
+            )
+        ends = np.cumsum(rows)
+        self._place = {str(s): slice(end - n, end) for s, n, end in zip(slides, rows, ends, strict=True)}
+
+    @property
+    def source(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    def head(self, slide_id: str) -> BagHead | None:
+        """Encoder and shape of a slide's rows."""
+        place = self._place.get(slide_id)
+        return None if place is None else BagHead(self._encoder, place.stop - place.start, self._x.shape[1])
+
+    def read(self, slide_id: str) -> Bag:
+        """The rows of a slide as a bag without coordinates."""
+        return Bag(slide_id, self._x[self._place[slide_id]].astype(np.float32), None, self._encoder)
