@@ -49,8 +49,8 @@ class Region:
     colour: Colour | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.polygon, Polygon | MultiPolygon) or not self.polygon.area > 0:
-            raise InputError(f"Region {self.name!r}: expected a polygon with an area, found {self.polygon.geom_type}.")
+        if not self.polygon.area > 0:
+            raise InputError(f"Region {self.name!r}: expected a polygon with an area, found one without.")
         if not self.polygon.is_valid:
             reason = shapely.is_valid_reason(self.polygon)
             raise InputError(f"Region {self.name!r}: expected an outline that does not cross itself, found {reason}.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED_ROOMS = ["types", "slides", "encoders", "genes", "bags", "gimp", "pipeline", "study", "export", "synthetic"]
+CHECKED_ROOMS = ["types", "slides", "encoders", "genes", "regions", "bags", "gimp", "pipeline", "study", "export", "synthetic"]
 install_import_hook([f"napari_gimp.{room}" for room in CHECKED_ROOMS], "beartype.beartype")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from napari_gimp.settings import InputError
 from napari_gimp.types import PatchGrid, PatchSpec, SlideFacts, Tissue
@@ -43,11 +43,11 @@ def cut_patches(tissue: Tissue, facts: SlideFacts, spec: PatchSpec) -> PatchGrid
             f"{facts.name}: expected tissue of a slide of {facts.shape_yx} px, found {tissue.slide_shape_yx}."
         )
     size, stride = _in_pixels(facts, spec)
-    edges = [_edges(*axis) for axis in zip(facts.shape_yx, size, stride, strict=True)]
-    share = _tissue_share(tissue, edges)
+    down, across = (_edges(*axis) for axis in zip(facts.shape_yx, size, stride, strict=True))
+    share = _tissue_share(tissue, down, across)
     kept = _kept(share, spec.min_tissue, facts.name)
     rows, columns = np.nonzero(kept)
-    coords = np.stack([edges[0][rows, 0], edges[1][columns, 0]], axis=1).astype(np.int64)
+    coords = np.stack([down[rows, 0], across[columns, 0]], axis=1).astype(np.int64)
     return PatchGrid(coords, size, stride, facts.shape_yx, facts.mpp_yx)
 
 
@@ -70,12 +70,13 @@ def _edges(length: int, size: float, stride: float) -> Float[np.ndarray, "n 2"]:
     return np.stack([first, np.minimum(first + size, length)], axis=1)
 
 
-def _tissue_share(tissue: Tissue, edges: list[Float[np.ndarray, "n 2"]]) -> Float[np.ndarray, "rows columns"]:
+def _tissue_share(
+    tissue: Tissue, down: Float[np.ndarray, "rows 2"], across: Float[np.ndarray, "columns 2"]
+) -> Float[np.ndarray, "rows columns"]:
     """Share of each grid patch, as far as it lies in the slide, that tissue covers: exact for fractional edges."""
-    area = tissue.mask.astype(np.float64)
-    for axis, (span, scale) in enumerate(zip(edges, tissue.scale_yx_px, strict=True)):
-        area = _integrals(area, span / scale, axis) / np.diff(span / scale).reshape((-1, 1) if axis == 0 else (1, -1))
-    return area
+    scale_y, scale_x = tissue.scale_yx_px
+    area = _integrals(_integrals(tissue.mask.astype(np.float64), down / scale_y, 0), across / scale_x, 1)
+    return np.asarray(area / (np.diff(down / scale_y) * np.diff(across / scale_x).T))
 
 
 def _integrals(values: Float[np.ndarray, "h w"], spans: Float[np.ndarray, "n 2"], axis: int) -> np.ndarray:
@@ -85,7 +86,7 @@ def _integrals(values: Float[np.ndarray, "h w"], spans: Float[np.ndarray, "n 2"]
     part = (spans - whole)[..., None] if axis == 0 else (spans - whole)[None]
     low, high = running.take(whole, axis=axis), running.take(whole + 1, axis=axis)
     at_ends = low + part * (high - low)
-    return np.diff(at_ends, axis=axis + 1).squeeze(axis + 1)
+    return np.asarray(np.diff(at_ends, axis=axis + 1).squeeze(axis + 1))
 
 
 def _kept(share: Float[np.ndarray, "rows columns"], least: float, name: str) -> Bool[np.ndarray, "rows columns"]:

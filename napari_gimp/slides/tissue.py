@@ -54,10 +54,11 @@ class Ink:
 
 INKS = {
     "green": Ink((75 / 360, 192 / 360), saturation=0.3, chroma=0.15),
-    "blue": Ink((192 / 360, 245 / 360), saturation=0.55, chroma=0.35),
-    "red": Ink((348 / 360, 12 / 360), saturation=0.75, chroma=0.5),
-    "black": Ink((0.0, 1.0), saturation=0.0, chroma=0.0, max_value=0.3, max_chroma=0.06),
+    "blue": Ink((192 / 360, 245 / 360), saturation=0.55, chroma=0.2),
+    "red": Ink((348 / 360, 12 / 360), saturation=0.7, chroma=0.5),
+    "black": Ink((0.0, 1.0), saturation=0.0, chroma=0.0, max_value=0.32, max_chroma=0.11),
 }
+GLASS_MIN, GLASS_MAX_SPREAD = 180, 30
 RIM_CHROMA = 0.03
 SMALLEST_SHARE = 0.002
 """Of a small picture, a piece of this share is more than dust."""
@@ -79,8 +80,8 @@ def tissue_of(slide: Slide, settings: TissueSettings) -> Tissue:
     mask = detect_tissue(small, max(settings.mpp, *mpp_yx), settings)
     if not mask.any():
         raise InputError(
-            f"{slide.facts.name}: expected tissue on the slide, found glass only; draw the tissue yourself, or lower the"
-            " tissue thresholds."
+            f"{slide.facts.name}: expected tissue on the slide, found none; draw the tissue yourself, or lower its"
+            " thresholds."
         )
     return Tissue(mask, slide.facts.shape_yx)
 
@@ -111,7 +112,7 @@ def detect_tissue(
     score = _score(relative, settings)
     if settings.reject_ink:
         score[_ink(relative, settings, mpp * factor)] = 0
-    mask = apply_hysteresis_threshold(score, settings.low, settings.high)
+    mask: np.ndarray = apply_hysteresis_threshold(score, settings.low, settings.high)  # type: ignore[no-untyped-call]
     mask = ~_without_small(~mask, settings.max_hole_um2 / pixel_um2)
     dust = min(settings.min_piece_um2 / pixel_um2, SMALLEST_SHARE * mask.size)
     return _enlarged(_without_small(mask, dust), (height, width))
@@ -131,7 +132,7 @@ def _enlarged(mask: Bool[np.ndarray, "a b"], shape: tuple[int, int]) -> Bool[np.
 
 def _against_glass(image: UInt8[np.ndarray, "a b 3"]) -> Float[np.ndarray, "a b 3"]:
     """Colours divided by the glass's: the most frequent bright, nearly colourless tone; white where there is none."""
-    pale = image[(image.min(axis=2) > 190) & (np.ptp(image, axis=2) < 20)]
+    pale = image[(image[..., 1] > GLASS_MIN) & (_spread(image) < GLASS_MAX_SPREAD)]
     glass = np.full(3, 255.0)
     if len(pale) > 0.01 * image.shape[0] * image.shape[1]:
         tone = pale.sum(axis=1, dtype=np.int64) // 12
@@ -139,9 +140,15 @@ def _against_glass(image: UInt8[np.ndarray, "a b 3"]) -> Float[np.ndarray, "a b 
     return np.minimum(image / glass.astype(np.float32), 1)
 
 
+def _spread(image: np.ndarray) -> np.ndarray:
+    """Largest minus smallest channel; channels first, because reducing a last axis of three is slow."""
+    channels = np.moveaxis(image, 2, 0)
+    return np.asarray(np.maximum.reduce(channels) - np.minimum.reduce(channels))
+
+
 def _score(relative: Float[np.ndarray, "a b 3"], settings: TissueSettings) -> Float[np.ndarray, "a b"]:
-    chroma = np.ptp(relative, axis=2)
-    score = chroma + settings.darkness_weight * (1 - relative.mean(axis=2))
+    chroma = _spread(relative)
+    score = chroma + settings.darkness_weight * (1 - np.add.reduce(np.moveaxis(relative, 2, 0)) / 3)
     return np.where(chroma >= settings.neutral, score, 0)
 
 
