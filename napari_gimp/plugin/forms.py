@@ -121,7 +121,7 @@ def _editor(facts: dict[str, Any]) -> QWidget:
 def _number(editor: Any, facts: dict[str, Any], top: float) -> Any:
     kind = type(facts["default"])
     editor.setRange(kind(facts["min"] if facts["min"] is not None else -top), kind(facts["max"] or top))
-    editor.setSuffix(f" {unit_words(facts['unit'])}" if facts["unit"] else "")
+    editor.setSuffix(f" {unit_Words(facts['unit'])}" if facts["unit"] else "")
     editor.setKeyboardTracking(False)
     return editor
 
@@ -135,10 +135,10 @@ def _span(facts: dict[str, Any]) -> str:
     if low is None and high is None:
         return ""
     words = f"at least {low:g}" if high is None else f"at most {high:g}" if low is None else f"{low:g} to {high:g}"
-    return f"({words} {unit_words(facts['unit'])}".rstrip() + ")"
+    return f"({words} {unit_Words(facts['unit'])}".rstrip() + ")"
 
 
-def unit_words(unit: str) -> str:
+def unit_Words(unit: str) -> str:
     """The unit as people read it: ``um`` with its sign."""
     return unit.replace("um", "µm")
 
@@ -225,7 +225,7 @@ class ErrorBox(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sentence = words("error")
+        self.sentence = Words("error")
         self.sentence.setStyleSheet("color: #ff8a80; font-weight: bold;")
         self.button = QToolButton(text="Details", objectName="error.details", checkable=True)
         self.details = QPlainTextEdit(readOnly=True, objectName="error.text", visible=False)
@@ -250,12 +250,17 @@ class ErrorBox(QWidget):
         self.setVisible(False)
 
 
-def words(name: str) -> QLabel:
-    """A label that wraps and can be copied from."""
-    label = QLabel(objectName=name, wordWrap=True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-    return label
+class Words(QLabel):
+    """A label that wraps, can be copied from and takes no room while it is empty."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(objectName=name, wordWrap=True, visible=False)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+
+    def setText(self, text: str) -> None:
+        super().setText(text)
+        self.setVisible(bool(text))
 
 
 def silently(widget: QWidget, act: Callable[[], object]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_gimp.plugin.forms import ErrorBox
@@ -22,26 +22,28 @@ from napari_gimp.plugin.sections import (
 NARROWEST_PX = 340
 
 
-class Panel(QScrollArea):
+class Panel(QWidget):
     """Everything the user sees of the session.
 
-    The sections carry the signals: ``slide``, ``profile``, ``model``, ``runs``, ``result``; ``error`` is the box.
+    The sections carry the signals: ``slide``, ``profile``, ``model``, ``runs``, ``result``; ``error`` is the box. Run
+    and what speaks of it stand below the scroll area and are always in sight.
     """
 
     def __init__(self, encoders: Sequence[str], device: str = "auto", encoder: str = "") -> None:
-        super().__init__(widgetResizable=True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setFrameShape(QFrame.Shape.NoFrame)
+        super().__init__()
         self.setMinimumWidth(NARROWEST_PX)
         self.slide, self.profile = SlideSection(), ProfileSection()
         self.model, self.runs = ModelSection(encoders, device, encoder), RunSection()
         self.error, self.result = ErrorBox(), ResultSection()
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        for part in (self.slide, self.profile, self.model, self.runs, self.error, self.result):
+        self.scroll = _column((self.slide, self.profile, self.model, self.result))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for part in (self.scroll, self.runs, self.error):
             layout.addWidget(part)
-        layout.addStretch()
-        self.setWidget(inner)
+
+    def show_section(self, part: QWidget) -> None:
+        """Scroll so that a section's top is in sight."""
+        QTimer.singleShot(0, self, lambda: self.scroll.verticalScrollBar().setValue(part.y()))
 
     def model_values(self) -> dict[str, Any]:
         """What the model section shows, as fields of ``Choices``."""
@@ -57,3 +59,16 @@ class Panel(QScrollArea):
             "tissue_settings": model.tissue.value(),
             "maps": model.maps.value(),
         }
+
+
+def _column(parts: Sequence[QWidget]) -> QScrollArea:
+    area = QScrollArea(widgetResizable=True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    inner = QWidget()
+    layout = QVBoxLayout(inner)
+    for part in parts:
+        layout.addWidget(part)
+    layout.addStretch()
+    area.setWidget(inner)
+    return area

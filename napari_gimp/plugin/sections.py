@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_gimp.plugin.forms import FileField, SettingsForm, combo, silently, tidy, words
+from napari_gimp.plugin.forms import FileField, SettingsForm, Words, combo, silently, tidy
 from napari_gimp.plugin.session import DEVICES, MEAN_HEAD, Grain, ViewSettings
 from napari_gimp.plugin.words import RESEARCH_ONLY
 from napari_gimp.slides.tissue import TissueSettings
@@ -48,7 +48,7 @@ class SlideSection(QGroupBox):
     def __init__(self) -> None:
         super().__init__("Slide")
         self.slides = combo("slide", "The slide layer to analyse.")
-        self.facts = words("slide.facts")
+        self.facts = Words("slide.facts")
         self.mpp = QDoubleSpinBox(objectName="mpp", decimals=4, suffix=" µm/px", singleStep=0.01)
         self.mpp.setRange(0, MAX_MPP)
         self.mpp.setSpecialValueText("unknown")
@@ -105,7 +105,7 @@ class ProfileSection(QGroupBox):
         self.samples = combo("sample", "The sample of this slide's patient; proposed by its barcode.")
         self.samples.setEditable(True)
         self.samples.setInsertPolicy(self.samples.InsertPolicy.NoInsert)
-        self.facts = words("profile.facts")
+        self.facts = Words("profile.facts")
         self._form = QFormLayout(self)
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._form.addRow(self.file)
@@ -136,7 +136,7 @@ class ModelSection(QGroupBox):
         self.kind = combo("checkpoint.kind", "The bundled demo model (trained on synthetic slides) or your own.")
         self.kind.addItems([DEMO, FOLDER])
         self.folder = FileField("checkpoint", "folder with checkpoint.json", "A trained GiMP checkpoint.", folder=True)
-        self.facts = words("checkpoint.facts")
+        self.facts = Words("checkpoint.facts")
         self.device = combo("device", "Where the networks run; auto takes a GPU where there is one.")
         self.device.addItems(list(DEVICES))
         self.device.setCurrentText(device)
@@ -201,9 +201,9 @@ class RunSection(QWidget):
         super().__init__()
         self.start = QPushButton("Run GiMP", objectName="run")
         self.stop = QPushButton("Cancel", objectName="cancel", enabled=False)
-        self.reason = words("why_not")
+        self.reason = Words("why_not")
         self.bar = QProgressBar(objectName="progress", visible=False, textVisible=True)
-        self.stage = words("stage")
+        self.stage = Words("stage")
         buttons = QHBoxLayout()
         buttons.addWidget(self.start, 2)
         buttons.addWidget(self.stop, 1)
@@ -220,7 +220,6 @@ class RunSection(QWidget):
         self.start.setEnabled(not why_not)
         self.stop.setEnabled(running)
         self.reason.setText("" if running else why_not)
-        self.reason.setVisible(bool(why_not) and not running)
         self.bar.setVisible(running)
 
     def set_progress(self, stage: str, done: int, total: int) -> None:
@@ -239,12 +238,12 @@ class ResultSection(QGroupBox):
 
     def __init__(self) -> None:
         super().__init__("Result")
-        self.headline = words("verdict")
+        self.headline = Words("verdict")
         self.headline.setStyleSheet("font-size: 13pt; font-weight: bold;")
         self.caution = QLabel(RESEARCH_ONLY, objectName="caution", wordWrap=True)
         self.caution.setStyleSheet("color: #ffcc80; font-weight: bold;")
         self.table = _plain_table("probabilities")
-        self.notes = words("notes")
+        self.notes = Words("notes")
         self.head = combo("head", "Which attention the map shows: the mean over the last layer's heads, or one head.")
         self.view = SettingsForm(ViewSettings)
         self.patches = _plain_table("patches")
@@ -313,8 +312,7 @@ def folded(title: str, content: QWidget, open_: bool = False) -> QCollapsible:
     fold = QCollapsible(title)
     fold.setDuration(0)
     fold.setContent(content)
-    if open_:
-        fold.expand(animate=False)
+    (fold.expand if open_ else fold.collapse)(animate=False)
     return fold
 
 

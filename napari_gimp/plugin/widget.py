@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import napari
+import napari.viewer
 from napari.layers import Labels, Layer, Shapes
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_gimp.bundled import DEMO_CHECKPOINT, resource
+from napari_gimp.encoders.load import encoder_names
 from napari_gimp.genes import Expression, choose_sample
 from napari_gimp.gimp.checkpoint import read_facts
 from napari_gimp.plugin import job, layers, words
@@ -29,17 +30,16 @@ from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress, check_mpp
 
 LOG = logging.getLogger("napari_gimp")
-ENCODERS = ("colour-texture", "resnet18", "resnet50")
 
 
 class GimpWidget(QWidget):
     """Choose a slide, a gene profile and a checkpoint; run GiMP beside the window; see the maps on the tissue."""
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         wished = preferences()
         self.viewer, self.canvas, self.jobs = viewer, Canvas(viewer), Jobs()
-        self.panel = Panel(ENCODERS, wished.device, wished.encoder)
+        self.panel = Panel(encoder_names(), wished.device, wished.encoder)
         self.session = Session(Choices(device=wished.device, cache=wished.cache, cache_gb=wished.cache_gb), self._show)
         self._layer: Layer | None = None
         self._tissue = ""
@@ -235,6 +235,7 @@ class GimpWidget(QWidget):
         self._take_prediction(prediction)
         self.session.end()
         self.panel.runs.set_progress("Done.", 1, 1)
+        self.panel.show_section(self.panel.result)
 
     def _take_prediction(self, prediction: Prediction) -> None:
         self.session.accept(prediction)
@@ -292,7 +293,6 @@ class GimpWidget(QWidget):
         LOG.error("%s", error, exc_info=error)
         self.panel.runs.set_progress("", 0, 1)
         self.panel.error.show_error(words.error_words(error), details)
-        self.panel.ensureWidgetVisible(self.panel.error)
 
     def _show(self) -> None:
         """Everything in the panel that follows from the choices."""
