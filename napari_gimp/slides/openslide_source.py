@@ -52,14 +52,15 @@ class Handles:
             if self._closed:
                 raise SlideError("Expected an open slide, found one that has been closed; open it again.")
             handle = self._idle.pop() if self._idle else None
+        sound = False
         try:
             handle = handle or self._open()
             yield handle
+            sound = True
         except self.errors as error:
-            if handle is not None:
-                handle.close()
             raise TileError(f"OpenSlide could not read a region: {error}.") from error
-        self._return(handle)
+        finally:
+            self._take_back(handle, sound)
 
     def close(self) -> None:
         """Close the idle handles now and the others when they come back."""
@@ -69,12 +70,13 @@ class Handles:
         for handle in idle:
             handle.close()
 
-    def _return(self, handle: Any) -> None:
+    def _take_back(self, handle: Any, sound: bool) -> None:
         with self._lock:
-            if not self._closed:
+            if sound and not self._closed:
                 self._idle.append(handle)
                 return
-        handle.close()
+        if handle is not None:
+            handle.close()
 
 
 class OpenSlideLevel(RawLevel):

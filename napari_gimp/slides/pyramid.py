@@ -1,7 +1,7 @@
 """Path -> :class:`Slide`: levels that are decoded when looked at, shape, um per pixel, associated images.
 
-Every slide looks the same from here: levels at exact /2 steps down to one of at most 2048 pixels a side. Levels that the
-file has at such steps are used; the others are made from the next finer one, tile by tile, when they are asked for.
+Every slide looks the same from here: levels at exact /2 steps down to one of at most 2048 pixels a side. Those that the
+file has are used; the others are made from the next finer one, tile by tile, when they are asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import zarr
@@ -130,7 +131,7 @@ class Slide:
             self.with_mpp(mpp)
 
     @cached_property
-    def levels(self) -> tuple[zarr.Array, ...]:
+    def levels(self) -> tuple[zarr.Array[Any], ...]:
         """See the class."""
         return SlideStore(self.tile_levels).arrays()
 
@@ -267,7 +268,7 @@ def _credible_mpp(source: Source) -> tuple[tuple[float, float] | None, tuple[str
         if source.magnification is None:
             return None, ()
         return None, (
-            f"The file says {source.magnification:g}x but not how large a pixel is; no um per pixel is derived from it.",
+            f"The file says {source.magnification:g}x but not how large a pixel is: none is derived from it.",
         )
     y, x = source.mpp_yx
     try:

@@ -1,4 +1,4 @@
-"""Patches of a slide in bulk: each file tile decoded once, several threads, bounded memory, batches ready in advance."""
+"""Patches of a slide in bulk: each file tile decoded once, in threads, in bounded memory, batches ready in advance."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def read_patch(
 
 
 def best_level(levels: tuple[Level, ...], size_yx_px: tuple[float, float], patch_px: int) -> tuple[Level, int]:
-    """The coarsest level at which a patch has at least ``patch_px`` pixels a side, and its downsample (a power of 2)."""
+    """The coarsest level at which a patch has at least ``patch_px`` pixels a side, and its downsample."""
     scale = min(size_yx_px) / patch_px
     number = 0
     while number + 1 < len(levels) and 2 ** (number + 1) <= scale * (1 + TOLERANCE):

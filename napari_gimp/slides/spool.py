@@ -1,4 +1,4 @@
-"""Pictures that decode only as a whole: decoded once on the first read, kept in memory or, if large, in a temporary file."""
+"""Pictures that decode only as a whole: once, on the first read; kept in memory or, if large, in a temporary file."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import zarr
@@ -28,7 +29,7 @@ class SlideStore(Store):
         self._documents = {f"{k}/zarr.json": _array_document(level) for k, level in enumerate(self._levels)}
         self._is_open = True
 
-    def arrays(self) -> tuple[zarr.Array, ...]:
+    def arrays(self) -> tuple[zarr.Array[Any], ...]:
         """The levels, finest first."""
         paths = [str(k) for k in range(len(self._levels))]
         return tuple(zarr.open_array(self, path=path, mode="r", zarr_format=3) for path in paths)

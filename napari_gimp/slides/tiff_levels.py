@@ -85,8 +85,8 @@ class TiffLevel(RawLevel):
         _, _, height, width = self.box(row, column)
         index = row * self.grid_yx[1] + column
         step = self.grid_yx[0] * self.grid_yx[1]
-        planes = [self._segment(index + k * step) for k in range(self._planes)]
-        if any(plane is None for plane in planes):
+        planes = [plane for k in range(self._planes) if (plane := self._segment(index + k * step)) is not None]
+        if len(planes) < self._planes:
             return np.full((height, width, 3), WHITE, np.uint8)
         samples = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
         if samples.shape[0] < height or samples.shape[1] < width:

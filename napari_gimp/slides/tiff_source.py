@@ -87,7 +87,7 @@ def _source(path: Path, slide: TiffSlide, data: FileBytes) -> Source:
         mpp_origin="the resolution tags" if "tiff.XResolution" in properties else "its metadata",
         magnification=_number(properties.get(PROPERTY_NAME_OBJECTIVE_POWER)),
         vendor=_vendor(file),
-        associated=_associated(slide, file, series),
+        associated=_associated(file, series),
         icc_profile=_icc(file),
         notes=(*notes, *level_notes),
         offsets=first.offsets[:: max(1, len(first.offsets) // 8)] if isinstance(first, TiffLevel) else (),
@@ -161,11 +161,11 @@ def _format_name(file: tifffile.TiffFile) -> str:
 
 
 def _icc(file: tifffile.TiffFile) -> bytes | None:
-    profile = file.pages[0].tags.valueof("InterColorProfile")
+    profile = file.pages.first.tags.valueof("InterColorProfile")
     return profile if isinstance(profile, bytes) else None
 
 
-def _associated(slide: TiffSlide, file: tifffile.TiffFile, main: Any) -> dict[str, Callable[[], np.ndarray]]:
+def _associated(file: tifffile.TiffFile, main: Any) -> dict[str, Callable[[], np.ndarray]]:
     if _vendor(file) not in VENDORS.values():
         return {}
     images: dict[str, Callable[[], np.ndarray]] = {}

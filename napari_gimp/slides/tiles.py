@@ -110,7 +110,7 @@ class SlideTiles:
 
     def __init__(self, cache: TileCache) -> None:
         self._cache = cache
-        self._closed = False
+        self._closed = threading.Event()
         self._numbers = itertools.count()
 
     def next_number(self) -> int:
@@ -125,10 +125,10 @@ class SlideTiles:
         SlideError
             The slide has been closed.
         """
-        if self._closed:
+        if self._closed.is_set():
             raise SlideError("Expected an open slide, found one that has been closed; open it again.")
         tile = self._cache.get((self, *key), decode)
-        if self._closed:  # closed while this tile was decoded: it must not stay behind
+        if self._closed.is_set():  # closed while this tile was decoded: it must not stay behind
             self._cache.drop(self)
         return tile
 
@@ -138,7 +138,7 @@ class SlideTiles:
 
     def close(self) -> None:
         """Free the slide's tiles; later reads are refused."""
-        self._closed = True
+        self._closed.set()
         self._cache.drop(self)
 
 
@@ -242,7 +242,7 @@ def _copy(tile: Any, tile_top: int, tile_left: int, pixels: Any, top: int, left:
 
 
 class Halved(RawLevel):
-    """The level at half the size of another, made tile by tile: the mean of 2 x 2 pixels, of what is there at the edge."""
+    """The level at half the size of another, made tile by tile: means of 2 x 2 pixels, of what is there at the edge."""
 
     def __init__(self, finer: Level) -> None:
         height, width = finer.shape_yx
@@ -273,7 +273,8 @@ def halve(pixels: UInt8[np.ndarray, "a b 3"]) -> Pixels:
     total = rows[:, 0::2] + rows[:, 1::2]
     total += 2
     total >>= 2
-    return total.astype(np.uint8)
+    halved: np.ndarray = total.astype(np.uint8)
+    return halved
 
 
 class Rechunked(RawLevel):
