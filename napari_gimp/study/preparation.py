@@ -1,0 +1,108 @@
+"""Before training: which cases choose the epoch, and what the training cases say of scaling and patches."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from napari_gimp.settings import InputError
+from napari_gimp.study.cohort import Cohort
+from napari_gimp.types import Bag, Progress
+
+
+def split_cases(
+    cohort: Cohort, val_fraction: float, seed: int
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " val"]]:
+    """Training and validation cases (indices): random by case, stratified by label and by which inputs a case has.
+
+    Raises
+    ------
+    InputError
+        A share outside 0 to 0.9, or fewer than two classes to learn.
+    """
+    if not 0 <= val_fraction <= 0.9:
+        raise InputError(f"Expected a validation share of 0 to 0.9, found {val_fraction}.")
+    if len(cohort.classes) < 2:
+        raise InputError(
+            f"Cohort {cohort.name}: expected cases of at least two classes to train on, found only"
+            f" {cohort.classes[0]}; add cases of another class."
+        )
+    rng = np.random.default_rng(seed)
+    strata = cohort.labels * 4 + cohort.has_image * 2 + cohort.has_genes
+    held = [rng.permutation(np.flatnonzero(strata == s)) for s in np.unique(strata)]
+    held = [members[: _share(len(members), val_fraction)] for members in held]
+    validation = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(cohort)), validation), validation
+
+
+def _share(members: int, fraction: float) -> int:
+    """How many of a stratum are held out: at least one where two are there, never all."""
+    return min(members - 1, max(1, round(fraction * members))) if fraction else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Mean and sd of each embedding dimension (D,) over training patches and of each gene (G,) over training cases.
+
+    ``patch_px`` and ``patch_mpp`` are how the bags were cut, None where they do not say.
+    """
+
+    embedding_mean: Float[np.ndarray, " D"]
+    embedding_sd: Float[np.ndarray, " D"]
+    gene_mean: Float[np.ndarray, " G"]
+    gene_sd: Float[np.ndarray, " G"]
+    patch_px: int | None
+    patch_mpp: float | None
+
+
+def fit_scaling(cohort: Cohort, train: Int[np.ndarray, " train"]) -> Generator[Progress, None, Scaling]:
+    """Read every training bag once.
+
+    Raises
+    ------
+    InputError
+        No training case has patches, or bags of patches of different sizes.
+    """
+    count, cuts = 0, set()
+    total, squares = np.zeros(cohort.embedding_dim), np.zeros(cohort.embedding_dim)
+    for done, case in enumerate(train, 1):
+        for bag in cohort.bags(int(case)):
+            features = bag.features.astype(np.float64)
+            count += len(features)
+            total += features.sum(axis=0)
+            squares += np.square(features).sum(axis=0)
+            cuts.add(patch_of(bag))
+        yield Progress("reading features", done, len(train), "cases")
+    if not count:
+        raise InputError(f"Cohort {cohort.name}: expected training cases with patches, found none.")
+    mean = total / count
+    sd = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
+    return Scaling(mean, sd, *_mean_and_sd(cohort.values[train]), *_one_cut(cuts, cohort.name))
+
+
+def _mean_and_sd(values: Float[np.ndarray, "n G"]) -> tuple[Float[np.ndarray, " G"], Float[np.ndarray, " G"]]:
+    """Per gene over the cases that have it; 0 and 0 where none has."""
+    known = ~np.isnan(values)
+    count = np.maximum(known.sum(axis=0), 1)
+    filled = np.where(known, values, 0).astype(np.float64)
+    mean = filled.sum(axis=0) / count
+    variance = (np.square(filled - mean) * known).sum(axis=0) / count
+    return mean, np.sqrt(variance)
+
+
+def patch_of(bag: Bag) -> tuple[int | None, float | None]:
+    """Side in px and um per px of the patches that the encoder saw, where the bag says."""
+    said = bag.provenance.get("patches", bag.provenance)
+    px, mpp = said.get("patch_px"), said.get("patch_mpp")
+    return (None if px is None else int(px)), (None if mpp is None else float(mpp))
+
+
+def _one_cut(cuts: set[tuple[int | None, float | None]], name: str) -> tuple[int | None, float | None]:
+    known = {cut for cut in cuts if cut != (None, None)}
+    if len(known) > 1:
+        found = ", ".join(f"{px} px at {mpp} um/px" for px, mpp in sorted(known, key=str))
+        raise InputError(f"Cohort {name}: expected patches of one size, found {found}; embed all slides alike.")
+    return known.pop() if known else (None, None)
