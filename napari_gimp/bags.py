@@ -7,9 +7,8 @@ read our files; exact fractional sizes, um per pixel, scan order and fingerprint
 from __future__ import annotations
 
 import json
-import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from napari_gimp.files import Sink, write_whole
 from napari_gimp.settings import InputError
 from napari_gimp.types import Bag, PatchGrid, PatchSpec, SlideFacts, array_hash, fingerprint
 
@@ -95,38 +95,12 @@ def write_bag(path: Path, bag: Bag) -> None:
         raise InputError(f"{bag.slide}: expected at least one patch, found none: no tissue; check the tissue mask.")
 
     def fill(beside: Path) -> None:
-        with h5py.File(beside, "w") as file:
-            _write(file, bag)
+        with Sink(beside, "w+") as sink:
+            with h5py.File(sink, "w") as file:
+                _write(file, bag)
+            sink.check()
 
     write_whole(Path(path), fill)
-
-
-def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
-    """Let ``fill`` write a file beside ``path``, bring it to the disk, then rename it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fill(beside)
-        with open(beside, "r+b") as written:
-            os.fsync(written.fileno())
-        os.replace(beside, path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
-        raise InputError(
-            f"{path}: expected to write a file there, found: {error}; free some space or choose another folder."
-        ) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # Windows opens no folder; its rename is durable by itself
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _write(file: h5py.File, bag: Bag) -> None:
@@ -305,7 +279,7 @@ class PartStore:
     def _whole(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         for path in sorted(self.folder.glob("part-*.npz")):
             try:
-                with np.load(path, allow_pickle=False) as file:
+                with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                     part = {name: file[name] for name in ("index", "features", "missing")}
             except _DAMAGE:
                 continue

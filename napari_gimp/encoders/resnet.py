@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from jaxtyping import Float
@@ -16,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn.functional import relu_
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_gimp.encoders.base import file_hash
 from napari_gimp.encoders.devices import Precision, choose_device
 from napari_gimp.encoders.torch_encoder import TorchEncoder, torch_identifier
 from napari_gimp.encoders.transforms import Transforms
-from napari_gimp.encoders.weights import fill_state, fill_weights
+from napari_gimp.encoders.weights import fill_weights
 from napari_gimp.settings import InputError
 
 ADDRESS = "https://download.pytorch.org/models/"
@@ -139,10 +139,7 @@ def load_resnet(
     """
     choose_device(device)  # before anything is fetched
     network = ResNetToLayer3(ARCHITECTURES[name])
-    if weights is None:
-        fill_state(network, _fetch(name), ADDRESS + ARCHITECTURES[name].file)
-    else:
-        fill_weights(network, weights)
+    fill_weights(network, _fetch(name) if weights is None else weights)
     transforms = Transforms()
     key = torch_identifier(f"{name}-l3", network, transforms)
     folded = fold_batch_norms(network.eval())
@@ -159,15 +156,19 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     return network
 
 
-def _fetch(name: str) -> dict[str, Tensor]:
+def _fetch(name: str) -> Path:
+    """The official weights in torch's cache, checked by the SHA-256 prefix in their name."""
     file = ARCHITECTURES[name].file
+    prefix = Path(file).stem.rpartition("-")[2]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+    if path.is_file() and file_hash(path).startswith(prefix):
+        return path
     try:
-        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
-            ADDRESS + file, map_location="cpu", progress=False, check_hash=True, weights_only=True
-        )
-    except (URLError, OSError, RuntimeError) as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(ADDRESS + file, str(path), hash_prefix=prefix, progress=False)
+    except (OSError, RuntimeError) as error:
         raise InputError(
             f"Encoder {name}: its weights could not be fetched ({error}); fetch {ADDRESS}{file} on another machine"
             " and give the file with --weights."
         ) from error
-    return state
+    return path

@@ -24,24 +24,14 @@ def fill_weights(network: nn.Module, path: Path) -> None:
     Raises
     ------
     InputError
-        Not a file of weights, or one that lacks some of the network's.
+        Not a file of weights; else names the first of the network's weights that is missing or has another shape.
     """
-    fill_state(network, read_weights(path), str(path))
-
-
-def fill_state(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Fill a network from a state dict.
-
-    Raises
-    ------
-    InputError
-        Names the first weight that is missing or has another shape.
-    """
+    state = read_weights(path)
     needed = {key: value for key, value in network.state_dict().items() if not key.endswith(COUNTER)}
     misfits = [key for key, value in needed.items() if key not in state or state[key].shape != value.shape]
     if misfits:
         raise InputError(
-            f"{source}: expected the {len(needed)} weights of {type(network).__name__}, found {len(misfits)} of them"
+            f"{path}: expected the {len(needed)} weights of {type(network).__name__}, found {len(misfits)} of them"
             f" missing or of another shape (first: {misfits[0]}); give another --weights file."
         )
     network.load_state_dict({key: state[key] for key in needed}, strict=False)
