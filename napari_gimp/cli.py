@@ -159,6 +159,7 @@ def predict(
     """
     from napari_gimp import pipeline
     from napari_gimp.export.everything import check_free, export_prediction
+    from napari_gimp.plugin.words import verdict
     from napari_gimp.slides import open_slide
 
     paths = _slide_paths(slides)

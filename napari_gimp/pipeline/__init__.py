@@ -7,8 +7,8 @@ Command line, window and tests drain the same ones::
     Slide + checkpoint -> Prediction      analyse   (both, with partial maps on the way)
 """
 
-from napari_gimp.pipeline.analysis import Analysis, analyse
+from napari_gimp.pipeline.analysis import Analysis, analyse, read_profile
 from napari_gimp.pipeline.embedding import drawn_tissue, embed
 from napari_gimp.pipeline.prediction import predict
 
-__all__ = ["Analysis", "analyse", "drawn_tissue", "embed", "predict"]
+__all__ = ["Analysis", "analyse", "drawn_tissue", "embed", "predict", "read_profile"]

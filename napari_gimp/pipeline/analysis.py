@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_gimp.bags import bag_fingerprint, read_bag
 from napari_gimp.bundled import cache_folder
-from napari_gimp.encoders.load import load_encoder
-from napari_gimp.genes import align
+from napari_gimp.encoders.devices import choose_device
+from napari_gimp.encoders.load import encoder_names, load_encoder
+from napari_gimp.genes import align, choose_sample, read_expression
 from napari_gimp.gimp.checkpoint import LoadedModel, check_encoder, load_model
 from napari_gimp.pipeline.embedding import embed, tissue_key
 from napari_gimp.pipeline.prediction import forward_prediction, predict
@@ -66,7 +67,7 @@ def analyse(
         Whatever does not fit together, before any long work begins where that can be known.
     """
     yield Progress("loading the model", 0, 1, "step")
-    loaded = load_model(plan.checkpoint, plan.device)
+    loaded = load_model(plan.checkpoint, str(choose_device(plan.device)))
     genes = _aligned(profile, loaded.facts)
     yield Progress("loading the model", 1, 1, "step")
     if plan.bag is not None:
@@ -89,7 +90,7 @@ def _embed_for(
 ) -> Generator[Progress, None, Bag]:
     facts = loaded.facts
     encoder = load_encoder(
-        plan.encoder or encoder_named(facts), weights=plan.weights, device=plan.device, batch_size=plan.batch_size
+        plan.encoder or _encoder_name(facts), weights=plan.weights, device=plan.device, batch_size=plan.batch_size
     )
     check_encoder(facts, encoder.id)
     spec = plan.patches or PatchSpec(facts.patch_px or encoder.patch_px, facts.patch_mpp or encoder.patch_mpp)
@@ -111,3 +112,28 @@ def _embed_for(
             preview_s=plan.maps.preview_s,
         )
     )
+
+
+def _encoder_name(facts: CheckpointFacts) -> str:
+    """The encoder without a file of its own that a checkpoint names."""
+    for name in encoder_names():
+        if (facts.encoder or "").startswith(f"{name}-"):
+            return name
+    raise InputError(
+        f"Checkpoint {facts.name} was trained with encoder {facts.encoder or 'unnamed'}: expected that encoder's .onnx"
+        " file or hub:NAME, found none; give it with --encoder, or in the panel's field."
+    )
+
+
+def read_profile(path: Path, slide_name: str, sample: str | None = None) -> Profile:
+    """The sample of an expression file that belongs to a slide (or is named), its notes with those of the match.
+
+    Raises
+    ------
+    InputError
+        Not an expression file, or no (or no single) sample of this slide in it.
+    """
+    table = read_expression(path)
+    match = choose_sample(table, slide_name, sample)
+    profile = table.profile(match.sample)
+    return replace(profile, notes=(*profile.notes, *match.notes))

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from napari_gimp.gimp.checkpoint import LoadedModel, check_bag
 from napari_gimp.gimp.model import GiMPOutput, patch_attention
@@ -16,6 +17,7 @@ from napari_gimp.gimp.reconstruct import reconstruction_error
 from napari_gimp.pipeline.pace import Pace
 from napari_gimp.settings import InputError
 from napari_gimp.types import (
+    MODALITIES,
     AlignedGenes,
     Bag,
     CheckpointFacts,
@@ -79,15 +81,15 @@ def forward_prediction(
     """One forward pass for each modality the inputs allow; no reconstruction. ``partial``: share of the patches."""
     if bag.grid is None:
         raise InputError(f"{bag.slide}: expected coordinates for a map, found a bag without; embed the slide itself.")
-    outputs = _forward(bag, loaded, genes)
-    shown = outputs["both" if genes is not None else "image"]
+    output, probabilities = _forward(bag, loaded, genes)
+    groups = output.group_attention
     return Prediction(
         facts,
         loaded.facts.classes,
         bag.grid,
-        {name: torch.softmax(output.logits[0].float(), 0).cpu().numpy() for name, output in outputs.items()},
-        patch_attention(shown)[:, 0].cpu().numpy(),
-        group_attention=None if genes is None else shown.group_attention[0].mean(0).cpu().numpy(),
+        probabilities,
+        patch_attention(output)[:, 0].float().cpu().numpy(),
+        group_attention=None if groups is None else groups[0].mean(0).float().cpu().numpy(),
         missing_yx=bag.missing_yx,
         sample=None if genes is None else genes.sample,
         coverage=None if genes is None else genes.coverage,
@@ -98,18 +100,18 @@ def forward_prediction(
 
 
 @torch.inference_mode()
-def _forward(bag: Bag, loaded: LoadedModel, genes: AlignedGenes | None) -> dict[Modality, GiMPOutput]:
+def _forward(
+    bag: Bag, loaded: LoadedModel, genes: AlignedGenes | None
+) -> tuple[GiMPOutput, dict[Modality, Float[np.ndarray, " C"]]]:
     device = next(loaded.model.parameters()).device
-    embeddings = torch.from_numpy(bag.features)[None].to(device)
-    cells = torch.from_numpy(bag.cells)[None].to(device)
-    if genes is None:
-        return {"image": loaded.model(embeddings, cells)}
-    values = torch.from_numpy(genes.values)[None].to(device)
-    return {
-        "both": loaded.model(embeddings, cells, genes=values),
-        "image": loaded.model(embeddings, cells),
-        "genes": loaded.model(genes=values),
-    }
+    output = loaded.model(
+        torch.from_numpy(bag.features)[None].to(device),
+        torch.from_numpy(bag.cells)[None].to(device),
+        genes=None if genes is None else torch.from_numpy(genes.values)[None].to(device),
+    )
+    logits = loaded.model.modality_logits(output)
+    kept: tuple[Modality, ...] = ("image",) if genes is None else MODALITIES
+    return output, {name: torch.softmax(logits[name][0].float(), 0).cpu().numpy() for name in kept}
 
 
 def _notes(bag: Bag, facts: CheckpointFacts, genes: AlignedGenes | None) -> tuple[str, ...]:

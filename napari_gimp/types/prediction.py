@@ -23,7 +23,9 @@ class MapSettings:
     """How the maps of a finished bag are computed."""
 
     repeats: int = setting(2, "How often every patch is hidden once and predicted from the others.", min=1, max=16)
-    error: str = setting("l1", "Distance between a patch's embedding and what was expected.", choices=("l1", "cosine"))
+    error: Literal["l1", "cosine"] = setting(
+        "l1", "Distance between a patch's embedding and what was expected.", choices=("l1", "cosine")
+    )
     seed: int = setting(0, "Seed of the masks of the masked reconstruction.", min=0)
     preview_s: float = setting(3.0, "Shortest time between two partial maps.", min=0.2, max=600, unit="s")
 
