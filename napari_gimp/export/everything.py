@@ -1,0 +1,96 @@
+"""``export_prediction``: all files of one result in one folder, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from napari_gimp.export.figure import write_figure
+from napari_gimp.export.omezarr import write_maps
+from napari_gimp.export.overlay import write_overlay
+from napari_gimp.export.tables import write_patches, write_prediction, write_run
+from napari_gimp.export.whole import appearing
+from napari_gimp.regions import Region
+from napari_gimp.settings import InputError
+from napari_gimp.types import Prediction
+
+FILES = ("prediction.json", "patches.csv", "overlay.geojson", "maps.ome.zarr", "figure.png", "run.json")
+
+
+def export_prediction(
+    prediction: Prediction,
+    folder: Path,
+    *,
+    picture: UInt8[np.ndarray, "h w 3"],
+    regions: Sequence[Region] = (),
+    run: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write everything known of a result: numbers, overlay, maps, figure and record.
+
+    Parameters
+    ----------
+    folder
+        New, or an earlier result with ``overwrite``; that one is only deleted once the new one is whole.
+    picture
+        The whole slide at any low resolution, for the figure.
+    regions
+        The user's own regions, for overlay and figure.
+    run
+        What the caller knows of the run (parameters, timings) besides the prediction's provenance.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of ``FILES``.
+
+    Raises
+    ------
+    InputError
+        The folder is taken, is not a result of ours, or cannot be written.
+    """
+    check_free(folder, overwrite)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with appearing(folder) as part:
+            part.mkdir()
+            write_prediction(part / "prediction.json", prediction)
+            write_patches(part / "patches.csv", prediction)
+            write_overlay(part / "overlay.geojson", prediction, regions)
+            write_maps(part / "maps.ome.zarr", prediction)
+            write_figure(part / "figure.png", prediction, picture, regions)
+            write_run(part / "run.json", prediction, run or {})
+    except OSError as error:
+        raise InputError(
+            f"{folder}: expected a folder that can be written, found: {error.strerror or error};"
+            " free space or choose another folder."
+        ) from error
+    return [folder / name for name in FILES]
+
+
+def check_free(folder: Path, overwrite: bool = False) -> None:
+    """Refuse a folder that holds something, unless it is an earlier result and may be replaced.
+
+    Raises
+    ------
+    InputError
+        Also with ``overwrite`` when the folder holds anything that we did not write: it would be lost.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected a folder for the result, found a file; choose another name.")
+    found = sorted(item.name for item in folder.iterdir())
+    foreign = [name for name in found if name not in FILES]
+    if foreign:
+        raise InputError(
+            f"{folder}: expected a new or empty folder for the result, found {foreign[0]} in it; choose another folder."
+        )
+    if found and not overwrite:
+        raise InputError(
+            f"{folder}: expected a new folder, found an earlier result; choose another, or --overwrite to replace it."
+        )
