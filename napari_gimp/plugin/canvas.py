@@ -11,7 +11,7 @@ from napari.layers import Image, Labels, Layer
 from napari_gimp.plugin.layers import TAG, LayerTuple
 
 OUTLINE_PX = 2
-UPDATED = ("name", "scale", "translate")
+UPDATED = ("name", "scale", "translate", "metadata")
 
 
 class Canvas:

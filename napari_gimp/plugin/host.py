@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 from napari import Viewer
-from napari.layers import Layer
+from napari.layers import Image, Layer
 
+from napari_gimp.plugin.jobs import Jobs
+from napari_gimp.plugin.levels import GLASS, exact_levels
 from napari_gimp.slides import Slide
+
+LOG = logging.getLogger("napari_gimp")
 
 _ATTENDED: WeakSet[Viewer] = WeakSet()
 
@@ -29,11 +35,29 @@ def attend(viewer: Viewer) -> None:
 
 
 def _on_inserted(viewer: Viewer, layer: Layer) -> None:
-    if slide_of(layer) is not None:
-        viewer.canvas.overlays.scale_bar.visible = True
+    slide = slide_of(layer)
+    if slide is None:
+        return
+    viewer.canvas.overlays.scale_bar.visible = True
+    if not slide.has_cheap_overview:
+        _fill_overview(layer, slide)
+
+
+def _fill_overview(layer: Image, slide: Slide) -> None:
+    """Read a costly lowest level in a worker and put it in the placeholder's place."""
+
+    def show(overview: np.ndarray) -> None:
+        levels = exact_levels(slide.levels)
+        lowest = np.full(levels[-1].shape, GLASS, np.uint8)
+        lowest[: overview.shape[0], : overview.shape[1]] = overview
+        layer.data = [*levels[:-1], lowest] if len(levels) > 1 else lowest
+
+    jobs = layer.metadata["jobs"] = Jobs()
+    jobs.start(slide.read_overview, returned=show, errored=lambda error: LOG.error("%s: %s", layer.name, error))
 
 
 def _on_removed(viewer: Viewer, layer: Any) -> None:
     slide = slide_of(layer)
     if slide is not None and not any(slide_of(other) is slide for other in viewer.layers):
+        layer.metadata.get("jobs", Jobs()).quit()
         slide.close()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from itertools import count
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from napari_gimp.genes import Expression, read_expression
 from napari_gimp.plugin.session import Request
@@ -48,11 +48,19 @@ def read_profiles(path: Path) -> Generator[Progress, None, Expression]:
     return read_expression(path)
 
 
-def export(prediction: Prediction, path: Path, folder: Path) -> Generator[Progress, None, list[Path]]:
-    """Write the result of a slide to a folder."""
+def export(
+    prediction: Prediction, path: Path, folder: Path, run: Mapping[str, Any]
+) -> Generator[Progress, None, list[Path]]:
+    """Write the result of a slide to a new folder in ``folder``, named after the slide."""
     yield Progress("exporting", 0, 0, "files")
-    from napari_gimp.export import export_prediction
+    from napari_gimp.export.everything import export_prediction
 
     with open_slide(path) as slide:
-        picture = np.asarray(slide.levels[-1][:])
-    return export_prediction(prediction, folder, slide_picture=picture, run=dict(prediction.provenance))
+        picture = slide.overview()
+    return export_prediction(prediction, free_folder(folder, prediction.slide.name), picture=picture, run=run)
+
+
+def free_folder(folder: Path, name: str) -> Path:
+    """``folder/name``, numbered when that is taken."""
+    names = (folder / (f"{name}-{k}" if k else name) for k in count())
+    return next(path for path in names if not path.exists())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from napari_gimp.plugin.levels import exact_levels
 from napari_gimp.plugin.session import MEAN_HEAD, ViewSettings
 from napari_gimp.slides import Slide
 from napari_gimp.types import Lattice, PatchGrid, Prediction, SlideFacts, Tissue
@@ -23,6 +24,8 @@ ATTENTION, ERROR, TISSUE, TOP = "attention", "reconstruction error", "tissue", "
 COLORMAPS = {ATTENTION: "viridis", ERROR: "cividis"}
 """Perceptually uniform and safe for colour-blind readers."""
 OUTLINE_COLOUR = "#00e5ff"
+PLACEHOLDER = 235
+"""Grey of a lowest level that a worker has yet to read."""
 RAW_UNITS = {ATTENTION: "× mean", ERROR: "mean |difference|"}
 
 
@@ -44,15 +47,18 @@ def placement(origin_yx_px: Any, cell_yx_px: Any, mpp_yx: tuple[float, float] | 
 
 
 def slide_layer(slide: Slide) -> LayerTuple:
-    """The slide itself: lazy, multiscale, RGB."""
+    """The slide itself: lazy, multiscale, RGB. Its lowest level is a placeholder while it would be costly to read."""
+    levels = exact_levels(slide.levels)
+    if not slide.has_cheap_overview:
+        levels[-1] = np.full(levels[-1].shape, PLACEHOLDER, np.uint8)
     attributes = {
         "name": slide.facts.name,
         "rgb": True,
-        "multiscale": len(slide.levels) > 1,
+        "multiscale": len(levels) > 1,
         "metadata": {TAG: tag("slide", slide.facts), "slide": slide},
         **placement((0, 0), (1, 1), slide.facts.mpp_yx),
     }
-    return list(slide.levels) if len(slide.levels) > 1 else slide.levels[0], attributes, "image"
+    return levels if len(levels) > 1 else levels[0], attributes, "image"
 
 
 def tag(role: str, facts: SlideFacts, lattice: int = 0) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def _map_layer(
         "interpolation2d": "nearest",
         "blending": "translucent",
         "visible": role == ATTENTION,
-        "metadata": {TAG: tag(role, prediction.slide, number), "unit": unit},
+        "metadata": {TAG: tag(role, prediction.slide, number), "unit": unit, "prediction": prediction},
         **placement(lattice.origin_yx_px, lattice.cell_yx_px, prediction.slide.mpp_yx),
     }
     return lattice.image(shown), attributes, "image"

@@ -271,7 +271,8 @@ class GimpWidget(QWidget):
             prediction,
             path,
             folder,
-            returned=lambda files: self.panel.runs.set_progress(f"{len(files)} files written to {folder}.", 1, 1),
+            {"device": self.session.choices.device, "from": "napari"},
+            returned=lambda files: self.panel.runs.set_progress(f"Written to {files[0].parent}.", 1, 1),
             errored=self._fail,
             yielded=self._report,
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import napari
 
+from napari_gimp.export import omezarr as export
 from napari_gimp.plugin.annotations import regions_of
 from napari_gimp.plugin.host import slide_of
 from napari_gimp.plugin.layers import LayerTuple
@@ -43,6 +43,18 @@ def the_slide() -> SlideFacts:
     return slide.facts
 
 
-def map_images(layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[tuple[Any, Mapping[str, Any], str]]:
-    """The two-dimensional grey images among the layers: what a map is."""
-    return [layer for layer in layers if not layer[1].get("rgb") and getattr(layer[0], "ndim", 0) == 2]
+def write_maps(path: str, layers: Sequence[LayerTuple]) -> list[str]:
+    """The maps of a result -> OME-Zarr, all of the result that the layers belong to.
+
+    Raises
+    ------
+    InputError
+        Layers that are no maps of ours, or of several results.
+    """
+    results = {id(result): result for layer in layers if (result := layer[1].get("metadata", {}).get("prediction"))}
+    if len(results) != 1 or len(layers) != sum("prediction" in layer[1]["metadata"] for layer in layers):
+        raise InputError(
+            f"Expected maps of one GiMP result, found layers of {len(results)}; select its map layers only."
+        )
+    export.write_maps(Path(path), *results.values())
+    return [path]
