@@ -119,11 +119,11 @@ class NystromAttention(Attention):
             affinity(query_m, key_m, valid[:, None, None]) * valid[:, None, :, None], self.iterations
         )
         gathered = F.scaled_dot_product_attention(query_m, key, value, attn_mask=real)
-        gathered = inverse.to(gathered.dtype) @ gathered
+        gathered = (inverse @ gathered.to(inverse.dtype)).to(gathered.dtype)
         attended = F.scaled_dot_product_attention(query, key_m, gathered, attn_mask=valid[:, None, None])
         with torch.no_grad():
-            to_landmarks = affinity(query[:, :, :1], key_m, valid[:, None, None]) @ inverse
-            row = landmark_rows(to_landmarks, query_m, key, real)
+            to_landmarks = affinity(query[:, :, :1], key_m, valid[:, None, None]).to(inverse.dtype) @ inverse
+            row = landmark_rows(to_landmarks.float(), query_m, key, real)
         return self.merge(attended), row
 
 
@@ -173,15 +173,18 @@ def segment_means(
 
 
 def pseudo_inverse(matrix: Float[Tensor, "B H M M"], iterations: int) -> Float[Tensor, "B H M M"]:
-    """Moore-Penrose pseudo-inverse by the third-order iteration of the Nystromformer, in float32.
+    """Moore-Penrose pseudo-inverse by the third-order iteration of the Nystromformer.
 
     Scaled matrix by matrix, so that neither another bag nor another head changes a result; rows and columns of zeros
-    (landmarks that do not exist) stay zero.
+    (landmarks that do not exist) stay zero. In float64 where the device has it: landmarks resemble one another, and in
+    float32 the iteration leaves the inverse of such a matrix again after some 20 steps.
     """
+    precise = torch.float32 if matrix.device.type == "mps" else torch.float64
     with torch.autocast(matrix.device.type, enabled=False):
+        matrix = matrix.to(precise)
         sums = matrix.sum(-1).amax(-1) * matrix.sum(-2).amax(-1)
         inverse: Tensor = matrix.transpose(-1, -2) / sums[..., None, None]
-        seven, fifteen, thirteen = (n * torch.eye(matrix.shape[-1], device=matrix.device) for n in (7, 15, 13))
+        seven, fifteen, thirteen = (n * torch.eye(matrix.shape[-1]).to(matrix) for n in (7, 15, 13))
         for _ in range(iterations):
             product = matrix @ inverse
             inverse = inverse @ (thirteen - product @ (fifteen - product @ (seven - product))) * 0.25

@@ -24,9 +24,8 @@ class CheckpointError(InputError):
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> None:
     """Write a checkpoint's card in a folder."""
-    text = json.dumps(
-        _plain({"format": FORMAT, "format_version": FORMAT_VERSION, **card}), indent=1, ensure_ascii=False
-    )
+    whole = _plain({"format": FORMAT, "format_version": FORMAT_VERSION, **card})
+    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
 
 

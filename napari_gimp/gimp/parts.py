@@ -52,7 +52,7 @@ def fragment_table(genes: int, fragment_genes: int, groups: int) -> Int[Tensor, 
     fewer groups where there are too few genes: 60,480 genes give the paper's 32 x 30 fragments of 63.
     """
     groups = max(1, min(groups, round(genes / fragment_genes)))
-    fragments = groups * max(1, round(genes / (fragment_genes * groups)))
+    fragments = groups * max(1, min(round(genes / (fragment_genes * groups)), genes // groups))
     edges = torch.arange(fragments + 1) * genes // fragments
     table = edges[:-1, None] + torch.arange(int(edges.diff().max()))
     return table.where(table < edges[1:, None], genes).view(groups, fragments // groups, -1)
