@@ -6,7 +6,7 @@ import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import h5py
 import numpy as np
@@ -27,6 +27,7 @@ class BagHead:
     width: int
 
 
+@runtime_checkable
 class FeatureStore(Protocol):
     """Where the bags of many slides lie."""
 
@@ -145,7 +146,7 @@ class PackedFeatures:
                 f" {len(rows)} row counts with sum {rows.sum()} and x {self._x.shape}."
             )
         ends = np.cumsum(rows)
-        self._place = {str(s): slice(end - n, end) for s, n, end in zip(slides, rows, ends, strict=True)}
+        self._place = {str(s): slice(int(end - n), int(end)) for s, n, end in zip(slides, rows, ends, strict=True)}
 
     @property
     def source(self) -> str:
