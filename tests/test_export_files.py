@@ -242,11 +242,11 @@ def test_an_earlier_result_is_replaced_only_when_asked_and_only_by_a_whole_one(
     with pytest.raises(InputError, match="earlier result"):
         export_prediction(prediction, folder, picture=picture)
 
-    def full(*_):
+    def full(self, *_, **__):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(everything, "write_run", full)
+        patched.setattr(pd.DataFrame, "to_csv", full)
         with pytest.raises(InputError, match="No space left"):
             export_prediction(prediction, folder, picture=picture, overwrite=True)
     assert (folder / "run.json").read_bytes() == before
@@ -270,7 +270,7 @@ def test_folders_with_other_things_are_never_replaced(tmp_path: Path):
 def test_appearing_gives_the_old_back_when_the_new_cannot_take_its_place(tmp_path: Path):
     target = tmp_path / "thing"
     target.write_text("old")
-    with pytest.raises(FileNotFoundError), appearing(target):
+    with pytest.raises(InputError, match="No such file"), appearing(target):
         pass
     assert target.read_text() == "old"
     with appearing(target) as part:

@@ -54,21 +54,14 @@ def export_prediction(
         The folder is taken, is not a result of ours, or cannot be written.
     """
     check_free(folder, overwrite)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with appearing(folder) as part:
-            part.mkdir()
-            write_prediction(part / "prediction.json", prediction)
-            write_patches(part / "patches.csv", prediction)
-            write_overlay(part / "overlay.geojson", prediction, regions)
-            write_maps(part / "maps.ome.zarr", prediction)
-            write_figure(part / "figure.png", prediction, picture, regions)
-            write_run(part / "run.json", prediction, run or {})
-    except OSError as error:
-        raise InputError(
-            f"{folder}: expected a folder that can be written, found: {error.strerror or error};"
-            " free space or choose another folder."
-        ) from error
+    with appearing(folder) as part:
+        part.mkdir(parents=True)
+        write_prediction(part / "prediction.json", prediction)
+        write_patches(part / "patches.csv", prediction)
+        write_overlay(part / "overlay.geojson", prediction, regions)
+        write_maps(part / "maps.ome.zarr", prediction)
+        write_figure(part / "figure.png", prediction, picture, regions)
+        write_run(part / "run.json", prediction, run or {})
     return [folder / name for name in FILES]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from napari_gimp.settings import InputError
+
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
@@ -15,12 +17,22 @@ def appearing(path: Path) -> Iterator[Path]:
 
     What was there is moved aside first and deleted last, so that at no moment both are gone. After an error nothing
     new is left and the old stands as before.
+
+    Raises
+    ------
+    InputError
+        It cannot be written: no permission, a full disk.
     """
     part, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     remove(part)
     try:
         yield part
         _swap(part, path, old)
+    except OSError as error:
+        raise InputError(
+            f"{path.name}: expected to write it, found: {error.strerror or error};"
+            " free some space or choose another folder."
+        ) from error
     finally:
         remove(part)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from napari_gimp.files import write_whole
 from napari_gimp.regions import Region, write_geojson
 from napari_gimp.synthetic.case import SyntheticCase, TumourType, draw_case
 from napari_gimp.synthetic.profile import make_profile
@@ -126,7 +126,8 @@ def _write_sheet(path: Path, cases: Sequence[SyntheticCase]) -> None:
 
 
 def _write_rows(path: Path, rows: Sequence[Sequence[str]], delimiter: str) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    os.replace(beside, path)
+    def fill(beside: Path) -> None:
+        with beside.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows(rows)
+
+    write_whole(path, fill)

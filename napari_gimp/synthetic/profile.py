@@ -6,7 +6,6 @@ follow the share of tumour in the sample, and groups of them vary together for n
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from napari_gimp.files import write_whole
 from napari_gimp.synthetic.case import SyntheticCase
 
 GENES = 600
@@ -84,9 +84,11 @@ def make_profile(path: Path, case: SyntheticCase) -> None:
     for k, (identifier, symbol) in enumerate(zip(genes.identifiers, genes.symbols, strict=True)):
         numbers = f"{counts[k]}\t{first[k]}\t{counts[k] - first[k]}\t{tpm[k]:.4f}\t{fpkm[k]:.4f}\t{upper[k]:.4f}"
         lines.append(f"{identifier}\t{symbol}\tprotein_coding\t{numbers}")
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+
+    def fill(beside: Path) -> None:
+        beside.write_bytes(("\n".join(lines) + "\n").encode())
+
+    write_whole(path, fill)
 
 
 def _unassigned(total: int) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from shapely import Polygon
 
+from napari_gimp.files import write_whole
 from napari_gimp.synthetic.case import Stain, SyntheticCase
 from napari_gimp.synthetic.layout import DOWN, MPP, Layout, lay_out
 from napari_gimp.synthetic.noise import TILE_PX, enlarge, fibre_tile, grain_tile, step
@@ -44,9 +44,8 @@ def make_slide(
         The tumour's area in x, y level-0 pixels.
     """
     picture, layout = paint_slide(case, shape_yx, artefacts)
-    beside = path.with_name(f".{path.name}.part")
-    write_pyramid(beside, picture, f"synthetic slide, not from a patient; napari-gimp, {case.case_id}, {case.tumour}")
-    os.replace(beside, path)
+    says = f"synthetic slide, not from a patient; napari-gimp, {case.case_id}, {case.tumour}"
+    write_whole(path, lambda beside: write_pyramid(beside, picture, says))
     return layout.tumour_area
 
 
