@@ -7,7 +7,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -25,6 +25,7 @@ app = App(
     name="napari-gimp",
     version=__version__,
     help="Whole-slide images and gene expression together, through GiMP. Research use only: not for diagnosis.",
+    suppress_keyboard_interrupt=False,
 )
 
 
@@ -44,6 +45,7 @@ Mpp = Annotated[float | None, Parameter(help="um per level-0 pixel, for slides t
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace existing outputs.")]
 ProfileFile = Annotated[Path | None, Parameter(help="Expression file with the patient's genes.")]
 SampleId = Annotated[str | None, Parameter(help="Sample of the expression file; by barcode or name when not given.")]
+CaseKind = Literal["real", "pseudo", "synthetic"]
 Seed = Annotated[int, Parameter(help="Seed of everything random.")]
 Slides = Annotated[list[Path], Parameter(help="Slides, or folders of slides.")]
 TissueFile = Annotated[Path | None, Parameter(help="GeoJSON with the tissue, instead of detection.")]
@@ -192,6 +194,7 @@ def train(
     settings: Annotated[
         tuple[str, ...], Parameter(name="--set", help="key=value of a model or training setting.")
     ] = (),
+    case_kind: Annotated[CaseKind, Parameter(help="What the cases are; goes wherever the checkpoint goes.")] = "real",
     seed: Seed = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -207,7 +210,15 @@ def train(
 
     model, training = _configs(config, settings)
     work = train_cohort(
-        cohort.read(), out, model, training, val_fraction=val_fraction, seed=seed, device=device, overwrite=overwrite
+        cohort.read(),
+        out,
+        model,
+        training,
+        val_fraction=val_fraction,
+        seed=seed,
+        device=device,
+        overwrite=overwrite,
+        synthetic="" if case_kind == "real" else case_kind,
     )
     facts = drain(work)
     print(f"{out}: {', '.join(facts.classes)}; validation {json.dumps(facts.metrics, default=float)}")
@@ -298,7 +309,7 @@ def _configs(config: Path | None, settings: tuple[str, ...]) -> tuple[Any, Any]:
 def main() -> None:
     """Entry point. Exit codes: 0 done, 2 bad input, 1 a defect of ours (with traceback), 130 interrupted."""
     try:
-        sys.exit(app(exit_on_error=False, print_error=True) or 0)
+        sys.exit(app(exit_on_error=False, result_action="return_int_as_exit_code_else_zero"))
     except CycloptsError:
         sys.exit(2)
     except (InputError, OSError) as problem:

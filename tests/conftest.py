@@ -1,11 +1,25 @@
 """Shared by all tests: shapes of annotated arrays are checked; real data is found or the test skips with a reason."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED_ROOMS = ["types", "slides", "encoders", "genes", "regions", "bags", "gimp", "pipeline", "study", "export", "synthetic"]
+CHECKED_ROOMS = [
+    "types",
+    "slides",
+    "encoders",
+    "genes",
+    "regions",
+    "bags",
+    "gimp",
+    "pipeline",
+    "study",
+    "export",
+    "synthetic",
+]
 install_import_hook([f"napari_gimp.{room}" for room in CHECKED_ROOMS], "beartype.beartype")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -17,3 +31,52 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"real data not present: no folder {SHARED.name} beside the checkout")
     return SHARED
+
+
+@dataclass(frozen=True)
+class TinyCase:
+    """A synthetic slide of 1280 x 1280 px (0.5 um) with its profile, and an untrained checkpoint that fits both."""
+
+    slide: Path
+    profile: Path
+    checkpoint: Path
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCase:
+    from napari_gimp.encoders.load import load_encoder
+    from napari_gimp.genes import read_expression
+    from napari_gimp.synthetic import make_sample
+
+    folder = tmp_path_factory.mktemp("tiny")
+    sample = make_sample(folder, seed=3, shape_yx=(1280, 1280))
+    genes = read_expression(sample.profile).genes[:60]
+    checkpoint = untrained_checkpoint(folder / "untrained", load_encoder("colour-texture"), genes)
+    return TinyCase(sample.slide, sample.profile, checkpoint)
+
+
+def untrained_checkpoint(folder: Path, encoder: Any, genes: tuple[str, ...]) -> Path:
+    """A checkpoint of random weights (seed 0) for an encoder; without genes an image-only one."""
+    import torch
+
+    from napari_gimp.gimp.checkpoint import save_checkpoint
+    from napari_gimp.gimp.model import GiMP, ModelConfig
+    from napari_gimp.types import CheckpointFacts
+
+    config = ModelConfig(d=16, heads=2, ffn=2, head_hidden=8, landmarks=8, window=32, fragment_genes=5, groups=3)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GiMP(config, embedding_dim=encoder.width, genes=len(genes), classes=2)
+    facts = CheckpointFacts(
+        name=folder.name,
+        classes=("glandular", "solid"),
+        encoder=encoder.id,
+        embedding_dim=encoder.width,
+        genes=genes,
+        expression_scale="log" if genes else None,
+        patch_px=256,
+        patch_mpp=0.5,
+        trained_on="nothing: random weights",
+        synthetic="synthetic",
+    )
+    return save_checkpoint(folder, model, facts)

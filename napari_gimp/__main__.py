@@ -1,0 +1,5 @@
+"""``python -m napari_gimp``."""
+
+from napari_gimp.cli import main
+
+main()
