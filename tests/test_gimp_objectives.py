@@ -137,7 +137,7 @@ def test_a_batch_without_triplets_costs_nothing(labels: list[int], kind: str) ->
     x = torch.randn(3, 5, requires_grad=True)
     found = triplet_loss(x, torch.tensor(labels), seeded(), kind=kind)
     found.loss.backward()
-    assert (float(found.loss), found.active, found.anchors) == (0.0, 0.0, 0)
+    assert (found.loss.item(), found.active, found.anchors) == (0.0, 0.0, 0)
     assert (x.grad == 0).all()
 
 

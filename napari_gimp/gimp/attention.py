@@ -143,10 +143,12 @@ def landmark_rows(
     key: Float[Tensor, "B H T e"],
     real: Bool[Tensor, "B 1 1 T"] | None,
 ) -> Float[Tensor, "B H T"]:
-    """weights x softmax(q_m k), head by head: the (M, T) matrix of one head is the most that exists at a time."""
-    rows = [
-        weights[:, h : h + 1] @ affinity(query_m[:, h : h + 1], key[:, h : h + 1], real) for h in range(key.shape[1])
-    ]
+    """weights x softmax(q_m k) in float32, head by head: at most one (M, T) matrix exists at a time."""
+    with torch.autocast(key.device.type, enabled=False):
+        rows = [
+            weights[:, h : h + 1] @ affinity(query_m[:, h : h + 1], key[:, h : h + 1], real)
+            for h in range(key.shape[1])
+        ]
     return torch.cat(rows, dim=1)[:, :, 0]
 
 
