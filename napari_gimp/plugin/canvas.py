@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import napari
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
+from qtpy.QtCore import QTimer
 
-from napari_gimp.plugin.layers import TAG, LayerTuple
+from napari_gimp.plugin.layers import TAG, TISSUE, LayerTuple
 
-OUTLINE_PX = 2
 UPDATED = ("name", "scale", "translate", "metadata")
 
 
 class Canvas:
-    """Puts our layers into one viewer; what the user changed on them (opacity, visibility, colours) stays."""
+    """Puts our layers into one viewer; what the user changed on them (opacity, visibility, colours) stays.
+
+    Steps that take napari long, such as making a layer, are done one per turn of the event loop (:meth:`soon`), so that
+    the window answers in between.
+    """
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self.viewer = viewer
+        self._steps: deque[Callable[[], object]] = deque()
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._step)
+
+    def soon(self, *steps: Callable[[], object]) -> None:
+        """Do these after what is already waiting."""
+        self._steps.extend(steps)
+        if not self._timer.isActive():
+            self._timer.start(0)
+
+    def stop(self) -> None:
+        """Forget what is waiting."""
+        self._steps.clear()
+        self._timer.stop()
+
+    def _step(self) -> None:
+        if self._steps:
+            self._steps.popleft()()
+        if self._steps:
+            self._timer.start(0)
 
     def put(self, layer: LayerTuple, **always: Any) -> Layer:
         """Show a layer: a new one, or the one with the same role, slide and lattice with new data.
@@ -30,12 +57,14 @@ class Canvas:
         """
         data, attributes, kind = layer
         present = self.find(attributes["metadata"][TAG])
-        if present is None or kind == "shapes":
-            return self._add(Layer.create(data, attributes, kind), present)
+        if present is None:
+            return self._add(Layer.create(data, attributes, kind))
         if isinstance(present, Image):
             always["contrast_limits"] = attributes["contrast_limits"]
-        if present.data.shape != data.shape or not np.array_equal(present.data, data, equal_nan=kind == "image"):
+        if kind == "shapes" or present.data.shape != data.shape or not np.array_equal(present.data, data):
             present.data = data
+        if kind == "shapes":
+            present.features = attributes["features"]
         for name, value in {**{key: attributes[key] for key in UPDATED}, **always}.items():
             setattr(present, name, value)
         return present
@@ -44,23 +73,25 @@ class Canvas:
         """The layer with this name plate."""
         return next((layer for layer in self.viewer.layers if layer.metadata.get(TAG) == tag), None)
 
-    def _add(self, layer: Layer, instead_of: Layer | None) -> Layer:
-        """Add without taking the selection away from what the user works on."""
+    def _add(self, layer: Layer) -> Layer:
+        """Add without taking the selection away from what the user works on; legends follow a turn later."""
         selected = set(self.viewer.layers.selection)
-        place = len(self.viewer.layers)
-        if instead_of is not None:
-            layer.visible, place = instead_of.visible, self.viewer.layers.index(instead_of)
-            self.viewer.layers.remove(instead_of)
-            selected.discard(instead_of)
-        self.viewer.layers.insert(place, layer)
-        self.viewer.layers.selection = selected & set(self.viewer.layers) or {layer}
-        if isinstance(layer, Image):
-            layer.colorbar.visible = True
-        if isinstance(layer, Labels):
-            layer.contour = OUTLINE_PX
+        self.viewer.layers.append(layer)
+        self.viewer.layers.selection = selected or {layer}
+        if isinstance(layer, Image) and layer.metadata[TAG]["role"] != TISSUE:
+            self.soon(lambda: _show_colorbar(layer), lambda: _show_legend(layer))
         return layer
 
     def go_to(self, centre: tuple[float, float], width: float) -> None:
         """Look at a place, in the viewer's units, so that ``width`` fills a third of the window."""
         self.viewer.scene.camera.center = centre
         self.viewer.scene.camera.zoom = min(self.viewer.canvas.size) / (3 * width)
+
+
+def _show_colorbar(layer: Image) -> None:
+    layer.colorbar.visible = True
+
+
+def _show_legend(layer: Image) -> None:
+    layer.name_overlay.position = "top_right"
+    layer.name_overlay.visible = True

@@ -111,8 +111,8 @@ def _editor(facts: dict[str, Any]) -> QWidget:
         editor = _number(_CalmInt(), facts, 2**31 - 1)
     else:
         editor = _number(_CalmFloat(), facts, 1e9)
-        editor.setDecimals(3)
         editor.setSingleStep(_step(facts))
+        editor.setDecimals(3 if _step(facts) < 1 else 1)
     span = _span(facts)
     editor.setToolTip(f"{facts['help']} {span}".strip())
     return editor

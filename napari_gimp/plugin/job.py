@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib
+import importlib.util
+import os
+import sys
 from collections.abc import Generator, Mapping
 from itertools import count
 from pathlib import Path
@@ -21,7 +26,7 @@ NO_TORCH = (
 
 def analyse(request: Request) -> Generator[Progress, None, Prediction]:
     """The run of one request, with a handle on the slide of its own that is closed whatever happens."""
-    yield Progress("loading torch and the model", 0, 0, "step")
+    yield from warm_up()
     try:
         from napari_gimp import pipeline
     except OSError as error:
@@ -40,6 +45,24 @@ def analyse(request: Request) -> Generator[Progress, None, Prediction]:
     )
     with open_slide(request.path, request.slide.known_mpp_yx()[0]) as slide:
         return (yield from pipeline.analyse(slide, plan, profile=request.profile, drawn=request.drawn))
+
+
+def warm_up() -> Generator[Progress, None, None]:
+    """Load torch before it is needed: it takes seconds, most of them without stopping the window."""
+    yield Progress("loading torch", 0, 0, "step")
+    spec = None if "torch" in sys.modules else importlib.util.find_spec("torch")
+    if spec is not None and spec.origin is not None and sys.platform.startswith("linux"):
+        _load_library(Path(spec.origin).parent / "lib" / "libtorch_python.so")
+        yield Progress("loading torch", 0, 0, "step")
+    if sys.platform != "win32":
+        importlib.import_module("napari_gimp.pipeline")
+
+
+def _load_library(path: Path) -> None:
+    """Load a shared library with the interpreter free: ``import`` would hold it, and the window, for half a second."""
+    load = ctypes.CDLL(None).dlopen
+    load.restype, load.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+    load(str(path).encode(), os.RTLD_NOW | os.RTLD_GLOBAL)
 
 
 def read_profiles(path: Path) -> Generator[Progress, None, Expression]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from napari_gimp.plugin.levels import exact_levels
 from napari_gimp.plugin.session import MEAN_HEAD, ViewSettings
@@ -20,13 +20,15 @@ from napari_gimp.types import Lattice, PatchGrid, Prediction, SlideFacts, Tissue
 LayerTuple = tuple[Any, dict[str, Any], str]
 TAG = "napari-gimp"
 UM = ("um", "um")
-ATTENTION, ERROR, TISSUE, TOP = "attention", "reconstruction error", "tissue", "top patches"
+ATTENTION, ERROR, TISSUE, TOP = "attention", "masked reconstruction error", "tissue", "top patches"
 COLORMAPS = {ATTENTION: "viridis", ERROR: "cividis"}
 """Perceptually uniform and safe for colour-blind readers."""
-OUTLINE_COLOUR = "#00e5ff"
+OUTLINE_COLOUR = "#00b8d4"
+OUTLINE_COLOURS = np.array([[0, 0, 0, 0], [0, 0.72, 0.83, 1]], np.float32)
+OUTLINE_PX = 2
 PLACEHOLDER = 235
 """Grey of a lowest level that a worker has yet to read."""
-RAW_UNITS = {ATTENTION: "× mean", ERROR: "mean |difference|"}
+ERROR_UNITS = {"l1": "mean |difference|", "cosine": "1 − cosine"}
 
 
 def placement(origin_yx_px: Any, cell_yx_px: Any, mpp_yx: tuple[float, float] | None) -> dict[str, Any]:
@@ -67,15 +69,39 @@ def tag(role: str, facts: SlideFacts, lattice: int = 0) -> dict[str, Any]:
 
 
 def tissue_layer(tissue: Tissue, facts: SlideFacts) -> LayerTuple:
-    """The tissue as a label image whose outline is drawn; it can be painted on and given back as one's own."""
+    """The outline of the tissue: a picture, because a Labels layer takes napari five times as long to make."""
     attributes = {
         "name": _name(TISSUE, facts),
-        "opacity": 1.0,
+        "rgb": False,
+        "colormap": OUTLINE_COLOURS,
+        "contrast_limits": (0, 1),
+        "interpolation2d": "nearest",
+        "blending": "translucent",
+        "metadata": {TAG: tag(TISSUE, facts), "source": tissue.source, "tissue": tissue},
+        **placement((0, 0), tissue.scale_yx_px, facts.mpp_yx),
+    }
+    return outline(tissue.mask), attributes, "image"
+
+
+def tissue_labels(tissue: Tissue, facts: SlideFacts) -> LayerTuple:
+    """The tissue as labels to paint on: the panel takes it back as the user's own."""
+    attributes = {
+        "name": f"my tissue · {facts.name}",
+        "opacity": 0.4,
         "colormap": {0: "transparent", 1: OUTLINE_COLOUR, None: OUTLINE_COLOUR},
-        "metadata": {TAG: tag(TISSUE, facts), "source": tissue.source},
         **placement((0, 0), tissue.scale_yx_px, facts.mpp_yx),
     }
     return tissue.mask.astype(np.uint8), attributes, "labels"
+
+
+def outline(mask: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """1 in the outermost pixels of the mask, 0 elsewhere."""
+    wide = np.pad(mask, OUTLINE_PX)
+    inner = mask.copy()
+    for axis in range(2):
+        for shift in (-OUTLINE_PX, OUTLINE_PX):
+            inner &= np.roll(wide, shift, axis)[OUTLINE_PX:-OUTLINE_PX, OUTLINE_PX:-OUTLINE_PX]
+    return np.asarray(mask & ~inner).astype(np.uint8)
 
 
 def map_layers(prediction: Prediction, view: ViewSettings, head: str = MEAN_HEAD) -> list[LayerTuple]:
@@ -101,7 +127,7 @@ def _map_layer(
     prediction: Prediction, lattice: Lattice, number: int, role: str, values: np.ndarray, view: ViewSettings
 ) -> LayerTuple:
     shown, limits = contrast(values, view)
-    unit = "rank, %" if view.contrast == "rank" else RAW_UNITS[role]
+    unit = "rank, %" if view.contrast == "rank" else unit_of(prediction, role)
     name = _name(f"{role} ({unit})", prediction.slide, number)
     attributes = {
         "name": name if prediction.partial >= 1 else f"{name} (partial)",
@@ -116,6 +142,13 @@ def _map_layer(
         **placement(lattice.origin_yx_px, lattice.cell_yx_px, prediction.slide.mpp_yx),
     }
     return lattice.image(shown), attributes, "image"
+
+
+def unit_of(prediction: Prediction, role: str) -> str:
+    """What a map's numbers are: multiples of the slide's average patch, or the distance that was chosen."""
+    if role == ATTENTION:
+        return "× mean"
+    return ERROR_UNITS[prediction.provenance.get("maps", {}).get("error", "l1")]
 
 
 def contrast(values: Float[np.ndarray, " N"], view: ViewSettings) -> tuple[np.ndarray, tuple[float, float]]:
@@ -153,10 +186,10 @@ def top_layer(prediction: Prediction, view: ViewSettings, head: str = MEAN_HEAD)
         "shape_type": "rectangle",
         "face_color": "transparent",
         "edge_color": "black",
-        "edge_width": float(prediction.grid.size_yx_px[0]) / 24,
+        "edge_width": float(prediction.grid.size_yx_px[0]) / 14,
         "opacity": 1.0,
         "features": features,
-        "text": {"string": "{rank}", "size": 9, "color": "black", "anchor": "upper_left"},
+        "text": {"string": "{rank}", "size": 9, "color": "black", "anchor": "center"},
         "metadata": {TAG: tag(TOP, prediction.slide)},
         **placement((0, 0), (1, 1), prediction.slide.mpp_yx),
     }
@@ -174,11 +207,11 @@ def rectangles(grid: PatchGrid) -> Float[np.ndarray, "N 4 2"]:
 def patch_rows(prediction: Prediction, count: int, head: str = MEAN_HEAD) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the panel's table of the most attended patches."""
     values, error = attention_values(prediction, head), prediction.reconstruction_error
-    columns = ["attention", *(["error"] if error is not None else []), "x, y (px)"]
+    columns = ["attention", *(["error"] if error is not None else []), "x (px)", "y (px)"]
     rows = []
     for patch in top_patches(prediction, count, head):
         y, x = prediction.grid.coords_yx[patch]
-        rows.append([f"{values[patch]:.2f} ×", *([f"{error[patch]:.3f}"] if error is not None else []), f"{x}, {y}"])
+        rows.append([f"{values[patch]:.2f} ×", *([f"{error[patch]:.3f}"] if error is not None else []), str(x), str(y)])
     return columns, rows
 
 

@@ -38,8 +38,9 @@ class Panel(QWidget):
         self.scroll = _column((self.slide, self.profile, self.model, self.result))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.scroll, self.runs, self.error):
-            layout.addWidget(part)
+        layout.addWidget(self.scroll, 1)
+        layout.addWidget(self.runs)
+        layout.addWidget(self.error)
 
     def show_section(self, part: QWidget) -> None:
         """Scroll so that a section's top is in sight."""

@@ -44,6 +44,7 @@ class SlideSection(QGroupBox):
     slide_chosen = Signal(str)
     mpp_given = Signal(float)
     tissue_chosen = Signal(str)
+    edit_tissue = Signal()
 
     def __init__(self) -> None:
         super().__init__("Slide")
@@ -63,11 +64,14 @@ class SlideSection(QGroupBox):
         self._form.addRow("Layer", self.slides)
         self._form.addRow(self.facts)
         self._form.addRow("Pixel size", self.mpp)
-        self._form.addRow("Tissue", self.tissue)
+        self.edit = QPushButton("Edit…", objectName="tissue.edit")
+        self.edit.setToolTip("Turn the tissue that was found into a Labels layer to paint on; the next run takes it.")
+        self._form.addRow("Tissue", beside(self.tissue, self.edit))
         self.set_tissue_layers(())
         self.slides.currentTextChanged.connect(self.slide_chosen)
         self.mpp.valueChanged.connect(self.mpp_given)
         self.tissue.currentTextChanged.connect(self._tissue_picked)
+        self.edit.clicked.connect(self.edit_tissue)
         self.ask_mpp(False)
 
     def _tissue_picked(self, name: str) -> None:
@@ -269,7 +273,7 @@ class ResultSection(QGroupBox):
         for part in (self.headline, self.caution, self.table, shown, self.export):
             layout.addWidget(part)
         layout.addWidget(folded("Most attended patches", self.patches))
-        layout.addWidget(folded("Notes", self.notes, open_=True))
+        layout.addWidget(self.notes)
 
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder for the exported result")
@@ -299,21 +303,32 @@ class ResultSection(QGroupBox):
         silently(self.head, lambda: _fill(self.head, names, self.head.currentText() or MEAN_HEAD))
 
     def set_probabilities(self, classes: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> None:
-        """One row per input, one column per class."""
-        _show_table(self.table, classes, [(name, [f"{value:.3f}" for value in values]) for name, values in rows])
+        """One row per class, one column per kind of input."""
+        cells = [(name, [f"{values[k]:.3f}" for _, values in rows]) for k, name in enumerate(classes)]
+        _show_table(self.table, [name for name, _ in rows], cells)
 
     def set_patches(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """The most attended patches, best first."""
         _show_table(self.patches, columns, [(str(k + 1), row) for k, row in enumerate(rows)])
 
 
-def folded(title: str, content: QWidget, open_: bool = False) -> QCollapsible:
+def folded(title: str, content: QWidget) -> QCollapsible:
     """Content behind a title that opens without an animation."""
     fold = QCollapsible(title)
     fold.setDuration(0)
     fold.setContent(content)
-    (fold.expand if open_ else fold.collapse)(animate=False)
+    fold.collapse(animate=False)
     return fold
+
+
+def beside(wide: QWidget, narrow: QWidget) -> QWidget:
+    """Two parts in one row, the first as wide as it can be."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(wide, 1)
+    layout.addWidget(narrow)
+    return row
 
 
 def _fill(box: QComboBox, names: Sequence[str], current: str) -> None:

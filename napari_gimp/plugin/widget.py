@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,14 @@ class GimpWidget(QWidget):
         self.load_checkpoint(None)
         self._model_changed()
         self._layers_changed()
+        self.jobs.start(job.warm_up, returned=lambda _: None, errored=lambda error: LOG.info("no warm-up: %s", error))
 
     def _connect(self) -> None:
         panel = self.panel
         panel.slide.slide_chosen.connect(self._choose_slide)
         panel.slide.mpp_given.connect(self.give_mpp)
         panel.slide.tissue_chosen.connect(self._choose_tissue)
+        panel.slide.edit_tissue.connect(self._edit_tissue)
         panel.profile.file_chosen.connect(self.load_profile)
         panel.profile.sample_chosen.connect(self._choose_sample)
         panel.model.checkpoint_chosen.connect(self.load_checkpoint)
@@ -94,7 +97,7 @@ class GimpWidget(QWidget):
         """Slides and drawn layers come and go; a run on a slide that is gone is given up."""
         slides = [layer for layer in self.viewer.layers if slide_of(layer) is not None]
         drawn = [layer.name for layer in self.viewer.layers if isinstance(layer, Labels | Shapes)]
-        drawn = [name for name in drawn if layers.TAG not in self.viewer.layers[name].metadata or "tissue" in name]
+        drawn = [name for name in drawn if layers.TAG not in self.viewer.layers[name].metadata]
         gone = self._layer is not None and self._layer not in slides
         if gone and self.session.running:
             self.cancel("The slide was closed: the run was given up.")
@@ -106,6 +109,18 @@ class GimpWidget(QWidget):
 
     def _choose_tissue(self, name: str) -> None:
         self._tissue = name
+
+    def _edit_tissue(self) -> None:
+        """Turn the tissue found last into labels to paint on, and take those from now on."""
+        facts = self.session.choices.slide
+        found = None if facts is None else self.canvas.find(layers.tag(layers.TISSUE, facts))
+        if found is None or facts is None:
+            self._fail(InputError("No tissue was found yet: run once, or draw a Shapes or Labels layer and choose it."))
+            return
+        layer = Layer.create(*layers.tissue_labels(found.metadata["tissue"], facts))
+        self.viewer.layers.append(layer)
+        self._tissue = layer.name
+        self._layers_changed()
 
     def give_mpp(self, mpp: float) -> None:
         """Set um per pixel of the chosen slide: layer and maps move to um."""
@@ -224,7 +239,8 @@ class GimpWidget(QWidget):
         self._report(progress)
         facts = self.session.choices.slide
         if progress.tissue is not None and facts is not None and not self._tissue:
-            self.canvas.put(layers.tissue_layer(progress.tissue, facts))
+            outlined = layers.tissue_layer(progress.tissue, facts)
+            self.canvas.soon(lambda: self.canvas.put(outlined))
         if progress.partial is not None:
             self._take_prediction(progress.partial)
 
@@ -244,15 +260,16 @@ class GimpWidget(QWidget):
         self._show_maps()
 
     def _show_maps(self) -> None:
-        """The last prediction as the view settings want it."""
+        """The last prediction as the view settings want it; the most attended patches once it is whole."""
         prediction, result = self.session.prediction, self.panel.result
         if prediction is None:
             return
         view, head = result.view.value(), result.head.currentText()
         for layer in layers.map_layers(prediction, view, head):
-            self.canvas.put(layer, opacity=view.opacity)
-        self.canvas.put(layers.top_layer(prediction, view, head))
-        result.set_patches(*layers.patch_rows(prediction, view.top, head))
+            self.canvas.soon(partial(self.canvas.put, layer, opacity=view.opacity))
+        if prediction.partial >= 1:
+            self.canvas.soon(partial(self.canvas.put, layers.top_layer(prediction, view, head)))
+            result.set_patches(*layers.patch_rows(prediction, view.top, head))
 
     def _go_to_patch(self, row: int) -> None:
         prediction, result = self.session.prediction, self.panel.result
@@ -326,5 +343,6 @@ class GimpWidget(QWidget):
         """Stop the workers before the window goes."""
         if event.type() == QEvent.Type.Close and watched is self._main_window:
             self.session.end()
+            self.canvas.stop()
             self.jobs.stop()
         return bool(super().eventFilter(watched, event))
