@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from napari_gimp.settings import InputError
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Patches -> embeddings.
 

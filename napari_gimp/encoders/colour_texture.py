@@ -27,6 +27,8 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SCALES_PX = (1, 2, 4, 8, 16)
 NUCLEAR = (0.1, 0.2, 0.3)
 """Haematoxylin densities above which a pixel counts as nucleus, from pale to dark."""
+PROMINENCE = 0.02
+"""How far a nucleus' peak of haematoxylin stands above its surroundings: flat areas hold none."""
 GLASS = 0.12
 """Mean optical density below which a pixel counts as lumen or glass."""
 LEAST_PX = 64
@@ -43,7 +45,7 @@ class ColourTexture:
 
     def __init__(self, *, device: str = "auto", batch_size: int | None = None) -> None:
         self.device = choose_device(device)
-        self.id = identifier("colour-texture", VERSION, RUIFROK, QUANTILES, SCALES_PX, NUCLEAR, GLASS)
+        self.id = identifier("colour-texture", VERSION, RUIFROK, QUANTILES, SCALES_PX, NUCLEAR, PROMINENCE, GLASS)
         self.width = len(feature_names())
         self._batches = Batches(batch_size or 16, str(self.device))
 
@@ -135,7 +137,7 @@ def _texture(stains: Float[Tensor, "n s h w"]) -> Named:
 
 def _nuclei(haematoxylin: Float[Tensor, "n h w"], density: Float[Tensor, "n 3 h w"]) -> Named:
     """Nuclear area, border per area (small nuclei have more), nuclei per area, crowding, lumen."""
-    smooth = avg_pool2d(haematoxylin[:, None], 3, stride=1, padding=1)
+    smooth = _mean(haematoxylin[:, None], 1)
     for threshold in NUCLEAR:
         inside = (smooth > threshold).to(torch.float32)
         area = inside.mean(dim=(1, 2, 3))
@@ -144,9 +146,25 @@ def _nuclei(haematoxylin: Float[Tensor, "n h w"], density: Float[Tensor, "n 3 h 
         yield f"nuclear area above {threshold}", area
         yield f"nuclear border above {threshold}", border / (area + 0.01)
         yield f"nuclear crowding above {threshold}", blocks.std(dim=1)
+    smooth = _mean(smooth, 1)
     for radius in (2, 5):
-        peak = (smooth == max_pool2d(smooth, 2 * radius + 1, stride=1, padding=radius)) & (smooth > NUCLEAR[0])
+        highest = smooth == _highest(smooth, radius)
+        peak = highest & (smooth > NUCLEAR[0]) & (smooth - _mean(smooth, radius) > PROMINENCE)
         yield f"nuclei per area, radius {radius}", peak.float().mean(dim=(1, 2, 3)).sqrt()
     empty = (density.mean(dim=1, keepdim=True) < GLASS).to(torch.float32)
     yield "lumen area", empty.mean(dim=(1, 2, 3))
     yield "lumen unevenness", avg_pool2d(empty, max(1, empty.shape[-1] // 8)).flatten(1).std(dim=1)
+
+
+def _mean(image: Float[Tensor, "n 1 h w"], radius: int) -> Float[Tensor, "n 1 h w"]:
+    """Mean over a square, at the border over what is there of it; rows, then columns."""
+    side = 2 * radius + 1
+    rows = avg_pool2d(image, (1, side), stride=1, padding=(0, radius), count_include_pad=False)
+    return avg_pool2d(rows, (side, 1), stride=1, padding=(radius, 0), count_include_pad=False)
+
+
+def _highest(image: Float[Tensor, "n 1 h w"], radius: int) -> Float[Tensor, "n 1 h w"]:
+    """Maximum over a square; rows, then columns."""
+    side = 2 * radius + 1
+    rows = max_pool2d(image, (1, side), stride=1, padding=(0, radius))
+    return max_pool2d(rows, (side, 1), stride=1, padding=(radius, 0))

@@ -17,6 +17,11 @@ from napari_gimp.settings import InputError
 COUNTER = "num_batches_tracked"
 """Batch norm's count of training steps: it changes nothing, and old files lack it."""
 
+_NO_WEIGHTS = (
+    OSError, RuntimeError, ValueError, EOFError, LookupError, AssertionError, pickle.UnpicklingError, SafetensorError
+)  # fmt: skip
+"""What torch and safetensors raise on files that are something else."""
+
 
 def fill_weights(network: nn.Module, path: Path) -> None:
     """Fill a network from a safetensors file or a torch state dict; weights of other layers are ignored.
@@ -49,7 +54,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
+    except _NO_WEIGHTS as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path}: expected weights (safetensors or torch state dict), found: {reason}.") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
