@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,3 +38,8 @@ def has_display() -> bool:
     if find_spec("napari") is None:
         return False
     return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def sample_folder(cache: Path | None = None) -> Path:
+    """Where the generated sample of this version lies in a cache (the user's by default)."""
+    return (cache or cache_folder()) / f"synthetic_sample_{version('napari-gimp')}"

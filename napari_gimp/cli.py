@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from napari_gimp import __version__
-from napari_gimp.bundled import DEMO_CHECKPOINT, cache_folder, has_display, resource
+from napari_gimp.bundled import DEMO_CHECKPOINT, has_display, resource, sample_folder
 from napari_gimp.console import drain, for_each, readable, tell
 from napari_gimp.settings import InputError, describe, with_overrides
 from napari_gimp.types import Modality, PatchSpec, Scale
@@ -160,13 +160,15 @@ def predict(
         Folder for the results; each slide gets a folder of its own.
     """
     from napari_gimp import pipeline
-    from napari_gimp.export.everything import check_free, export_prediction
+    from napari_gimp.export import check_free, export_prediction
+    from napari_gimp.gimp.checkpoint import read_facts
     from napari_gimp.plugin.words import verdict
     from napari_gimp.slides import open_slide
 
     paths = _slide_paths(slides)
     if bag is not None and len(paths) > 1:
         raise InputError(f"--bag belongs to one slide, found {len(paths)} slides; give one, or leave --bag out.")
+    read_facts(checkpoint)  # a wrong checkpoint ends the batch before its first slide
     plan = pipeline.Analysis(checkpoint, encoder, weights, device, batch_size, bag, cache)
 
     def one(path: Path) -> str:
@@ -256,9 +258,7 @@ def view(
     mpp: Mpp = None,
 ) -> None:
     """Open a slide in napari with the panel, the profile attached and the checkpoint chosen."""
-    from napari_gimp.plugin.launch import open_viewer
-
-    open_viewer(slide, profile=profile, checkpoint=checkpoint, mpp=mpp)
+    _open_viewer(slide, profile, checkpoint, mpp)
 
 
 @app.command
@@ -266,15 +266,25 @@ def demo(*, out: Annotated[Path, Parameter(help="Folder for the results.")] = Pa
     """The whole main job on a generated (synthetic) slide and profile: in napari with a display, else as files."""
     from napari_gimp.synthetic import make_sample
 
-    sample = make_sample(cache_folder() / "sample")
+    sample = make_sample(sample_folder())
     checkpoint = resource(DEMO_CHECKPOINT)
     if has_display():
-        from napari_gimp.plugin.launch import open_viewer
-
-        open_viewer(sample.slide, profile=sample.profile, checkpoint=checkpoint, run=True)
+        _open_viewer(sample.slide, sample.profile, checkpoint, run=True)
         return 0
     tell(["No display: writing the files instead of opening napari."])
     return predict([sample.slide], checkpoint=checkpoint, out=out, profile=sample.profile, overwrite=True)
+
+
+def _open_viewer(
+    slide: Path, profile: Path | None, checkpoint: Path | None, mpp: float | None = None, run: bool = False
+) -> None:
+    try:
+        from napari_gimp.plugin.launch import open_viewer
+    except ModuleNotFoundError as missing:
+        raise InputError(
+            f"The window needs napari and a Qt binding, found no {missing.name}; pip install 'napari-gimp[all]'."
+        ) from missing
+    open_viewer(slide, profile=profile, checkpoint=checkpoint, mpp=mpp, run=run)
 
 
 def _slide_paths(given: list[Path]) -> list[Path]:
@@ -306,10 +316,13 @@ def _configs(config: Path | None, settings: tuple[str, ...]) -> tuple[Any, Any]:
     return model, with_overrides(TrainConfig(), rest)
 
 
-def main() -> None:
-    """Entry point. Exit codes: 0 done, 2 bad input, 1 a defect of ours (with traceback), 130 interrupted."""
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point, for ``sys.argv`` by default.
+
+    Exit codes: 0 done, 2 bad input, 1 a defect of ours (with traceback), 130 interrupted.
+    """
     try:
-        sys.exit(app(exit_on_error=False, result_action="return_int_as_exit_code_else_zero"))
+        sys.exit(app(arguments or sys.argv[1:], exit_on_error=False, result_action="return_int_as_exit_code_else_zero"))
     except CycloptsError:
         sys.exit(2)
     except (InputError, OSError) as problem:

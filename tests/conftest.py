@@ -80,3 +80,34 @@ def untrained_checkpoint(folder: Path, encoder: Any, genes: tuple[str, ...]) -> 
         synthetic="synthetic",
     )
     return save_checkpoint(folder, model, facts)
+
+
+@dataclass(frozen=True)
+class TinyCohort:
+    """Twelve generated cases on disk, two classes; image and genes each carry the label."""
+
+    table: Path
+    features: Path
+    expression: Path
+
+
+def write_tiny_cohort(folder: Path) -> TinyCohort:
+    """Bags of 9 patches x 6 and 10 genes a case, as numbers without any slide."""
+    import numpy as np
+
+    from napari_gimp.bags import write_bag
+    from napari_gimp.types import Bag, PatchGrid
+
+    random = np.random.default_rng(5)
+    corners = np.array([(256 * i, 256 * j) for i in range(3) for j in range(3)], np.int64)
+    grid = PatchGrid(corners, (256.0, 256.0), (256.0, 256.0), (768, 768), (0.5, 0.5))
+    rows, values = ["case_id,slide_id,label"], ["case_id," + ",".join(f"GENE{k}" for k in range(10))]
+    for case in range(12):
+        kind = case % 2
+        features = random.normal(2 * kind, 1, (9, 6)).astype(np.float32)
+        write_bag(folder / "features" / f"case{case}.h5", Bag(f"case{case}", features, grid, "numbers-1"))
+        rows.append(f"case{case},case{case},{'solid' if kind else 'glandular'}")
+        values.append(f"case{case}," + ",".join(f"{v:.3f}" for v in random.lognormal(5 + 2 * kind, 0.3, 10)))
+    (folder / "cohort.csv").write_text("\n".join(rows) + "\n")
+    (folder / "expression.csv").write_text("\n".join(values) + "\n")
+    return TinyCohort(folder / "cohort.csv", folder / "features", folder / "expression.csv")

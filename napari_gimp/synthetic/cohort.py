@@ -47,7 +47,8 @@ def make_sample(
 ) -> SamplePaths:
     """Write a synthetic lung slide, its gene profile and its known tumour area into ``folder``.
 
-    Each file appears whole or not at all, and the same arguments give the same files.
+    Each file appears whole or not at all, and the same arguments give the same files; a finished sample in the folder
+    is taken as it is, so keep one folder per version and arguments.
     """
     folder.mkdir(parents=True, exist_ok=True)
     case = draw_case(seed, tumour=tumour)
@@ -84,9 +85,7 @@ def synthetic_cohort(
         left = (time.monotonic() - start) / made * (n - done) if made else None
         yield Progress("making synthetic cases", done, n, "cases", left)
         profile = folder / "expression" / f"{case.case_id}{STAR_SUFFIX}"
-        if not (slide.exists() and region.exists() and profile.exists()):
-            _write_case(case, slide, profile, region, shape_yx, artefacts)
-            made += 1
+        made += _write_case(case, slide, profile, region, shape_yx, artefacts)
     _write_sheet(folder / "expression" / "gdc_sample_sheet.tsv", cases)
     rows = [("case_id", "slide_id", "label"), *((case.case_id, case.case_id, case.tumour) for case in cases)]
     _write_rows(folder / "cohort.csv", rows, ",")
@@ -101,10 +100,14 @@ def _write_case(
     regions: Path,
     shape_yx: tuple[int, int],
     artefacts: bool = True,
-) -> None:
+) -> bool:
+    """The three files of a case; False when they are there already. The regions come last: they end the case."""
+    if slide.exists() and regions.exists() and profile.exists():
+        return False
     make_profile(profile, case)
     area = make_slide(slide, case, shape_yx, artefacts)
     write_geojson(regions, [Region(area, f"tumour (known, synthetic {case.tumour})", "Tumor", (200, 0, 0))])
+    return True
 
 
 def _write_sheet(path: Path, cases: Sequence[SyntheticCase]) -> None:
