@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
 from PIL import Image
+from scipy.sparse import csr_array
 
 from napari_gimp.slides.tiles import Pixels
 
@@ -29,48 +29,35 @@ def resample(pixels: Pixels, origin_yx: tuple[float, float], size_yx: tuple[floa
         box = (left, top, min(left + width, pixels.shape[1]), min(top + height, pixels.shape[0]))
         image = Image.fromarray(np.ascontiguousarray(pixels))
         return np.asarray(image.resize((side_px, side_px), Image.Resampling.BILINEAR, box=box))
-    rows = _mean_of_rows(pixels, *area_weights(origin_yx[0], size_yx[0], side_px))
-    return _mean_of_columns(rows, *area_weights(origin_yx[1], size_yx[1], side_px))
+    over_rows = area_matrix(origin_yx[0], size_yx[0], side_px, pixels.shape[0])
+    over_columns = area_matrix(origin_yx[1], size_yx[1], side_px, pixels.shape[1])
+    rows = (over_rows @ pixels.reshape(pixels.shape[0], -1).astype(np.float32)).reshape(side_px, -1, 3)
+    turned = np.empty((pixels.shape[1], side_px, 3), np.float32)
+    for colour in range(3):  # plane by plane: three times as fast as one transposed copy
+        turned[..., colour] = rows[..., colour].T
+    mean = over_columns @ turned.reshape(pixels.shape[1], -1)
+    mean += 0.5
+    return np.asarray(mean.reshape(side_px, side_px, 3).astype(np.uint8).transpose(1, 0, 2))
 
 
-# A fourth colour of zeros makes a pixel 16 bytes: numpy gathers those as one number, several times faster than three.
-def _mean_of_rows(
-    pixels: Pixels, first: Int[np.ndarray, " s"], weights: Float32[np.ndarray, "taps s"]
-) -> Float32[np.ndarray, "s w 4"]:
-    height, width, _ = pixels.shape
-    padded = np.zeros((height, width, 4), np.float32)
-    padded[..., :3] = pixels
-    lines = padded.reshape(height, -1)
-    total = np.zeros((len(first), width * 4), np.float32)
-    for tap, weight in enumerate(weights):
-        part = lines.take(first + tap, axis=0, mode="clip")
-        part *= weight[:, None]
-        total += part
-    return total.reshape(len(first), width, 4)
-
-
-def _mean_of_columns(
-    rows: Float32[np.ndarray, "s w 4"], first: Int[np.ndarray, " s"], weights: Float32[np.ndarray, "taps s"]
-) -> UInt8[np.ndarray, "s s 3"]:
-    points = rows.view(np.complex128)[..., 0]
-    total = np.zeros((len(rows), len(first), 4), np.float32)
-    for tap, weight in enumerate(weights):
-        part = points.take(first + tap, axis=1, mode="clip").view(np.float32).reshape(total.shape)
-        part *= weight[:, None]
-        total += part
-    return np.rint(total, out=total)[..., :3].astype(np.uint8)
-
-
+# A sparse product is as fast as Pillow's resize and lets other threads run.
 @lru_cache(maxsize=256)
-def area_weights(
-    origin: float, size: float, side_px: int
-) -> tuple[Int[np.ndarray, " s"], Float32[np.ndarray, "taps s"]]:
-    """Which source pixels a target pixel covers and by how much: first index (s,), weights (taps, s) of sum 1."""
+def area_matrix(origin: float, size: float, side_px: int, source_px: int) -> csr_array:
+    """Weights (side_px, source_px) by which source pixels make up each target pixel: shares of its area, rows of sum 1.
+
+    Parameters
+    ----------
+    origin, size
+        The box along one axis, in source pixels.
+    """
     step = size / side_px
     start = origin + step * np.arange(side_px)
     end = start + step
     first = np.floor(start + 1e-9).astype(np.int64)
     taps = int((np.ceil(end - 1e-9).astype(np.int64) - first).max())
-    edges = first[None] + np.arange(taps + 1)[:, None]
-    covered = np.maximum(np.minimum(edges[1:], end) - np.maximum(edges[:-1], start), 0)
-    return first, (covered / covered.sum(axis=0)).astype(np.float32)
+    source = first[:, None] + np.arange(taps)
+    covered = np.minimum(source + 1, end[:, None]) - np.maximum(source, start[:, None])
+    weights = np.maximum(covered, 0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    places = (np.repeat(np.arange(side_px), taps), np.minimum(source, source_px - 1).reshape(-1))
+    return csr_array((weights.astype(np.float32).reshape(-1), places), shape=(side_px, source_px))
