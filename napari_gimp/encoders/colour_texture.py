@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 from napari_gimp.encoders.base import check_pixels, identifier
-from napari_gimp.encoders.devices import Batches, choose_device
+from napari_gimp.encoders.devices import Batches, choose_device, on_device
 
 VERSION = 1
 STAINS = ("haematoxylin", "eosin", "residual")
@@ -56,7 +56,7 @@ class ColourTexture:
 
     def _embed(self, pixels: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return measure(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
+            return measure(on_device(pixels, self.device)).cpu().numpy()
 
 
 def feature_names() -> tuple[str, ...]:

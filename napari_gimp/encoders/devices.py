@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from napari_gimp.settings import InputError
 
@@ -59,6 +59,12 @@ def _cpu_has_bf16() -> bool:
     return bool(asked and asked())
 
 
+def on_device(pixels: UInt8[np.ndarray, "n h w 3"], device: torch.device) -> UInt8[Tensor, "n h w 3"]:
+    """Pixels as a tensor on the device; they travel as bytes."""
+    writable = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of arrays that it may not write to
+    return torch.from_numpy(writable).to(device, non_blocking=True)
+
+
 class Batches:
     """Runs an embedding in batches; the size is halved when memory runs out, and stays so.
 
@@ -101,7 +107,6 @@ class Batches:
                 " time; use --device cpu or a smaller encoder."
             )
         self.size //= 2
-        gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

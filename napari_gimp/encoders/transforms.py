@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from napari_gimp.encoders.devices import on_device
 from napari_gimp.settings import InputError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -29,8 +30,8 @@ class Transforms:
     interpolation: str = "bilinear"
 
     def __call__(self, pixels: UInt8[np.ndarray, "n h w 3"], device: torch.device) -> Float[Tensor, "n 3 side side"]:
-        """uint8 RGB -> float32 channels-last tensor on the device (a quarter of the bytes travels)."""
-        image = torch.from_numpy(pixels).to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
+        """uint8 RGB -> float32 channels-last tensor on the device."""
+        image = on_device(pixels, device).permute(0, 3, 1, 2).to(torch.float32)
         if self.resize_px is not None and self.resize_px != image.shape[-1]:
             side = (self.resize_px, self.resize_px)
             image = interpolate(image, side, mode=self.interpolation, antialias=True).clamp_(0, 255).round_()
@@ -72,7 +73,7 @@ def read_transforms(steps: Sequence[Mapping[str, Any]], source: str) -> Transfor
         ) from error
 
 
-def _three(values: Sequence[float]) -> tuple[float, ...]:
+def _three(values: Sequence[Any]) -> tuple[float, ...]:
     red, green, blue = (float(value) for value in values)
     return red, green, blue
 
