@@ -1,11 +1,12 @@
-"""Files that appear whole or not at all: written beside, brought to the disk, renamed."""
+"""Files and folders that appear whole or not at all: written beside, brought to the disk, renamed."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from glob import escape
 from io import FileIO
 from pathlib import Path
@@ -14,48 +15,81 @@ from typing import Any
 from napari_gimp.settings import InputError
 
 
-def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
-    """Let ``fill`` write a file beside ``path``, bring it to the disk, then rename it.
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write a file or a folder to; on success it takes the place of what was there.
 
-    A reader sees the old file, the new one or none, even if the process is killed at any moment; what a killed process
-    left beside goes with the next write.
-
-    Parameters
-    ----------
-    path
-        The file; its folder is made.
-    fill
-        Writes the file at the path that it is given.
+    A reader sees the old, the new or nothing, even if the process is killed at any moment. What a killed process left
+    beside goes with the next write, and an old folder that it had moved aside comes back.
 
     Raises
     ------
     InputError
-        The file cannot be written: no permission, a full disk.
+        It cannot be written: no permission, a full disk. Nothing new is left then, and the old stands as before.
     """
-    beside = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.writing")
+    beside, old = _beside(path, "writing"), _beside(path, "old")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_left_behind(path)
-        fill(beside)
-        with open(beside, "r+b") as written:
-            os.fsync(written.fileno())
-        os.replace(beside, path)
+        yield beside
+        _to_disk(beside)
+        _swap(beside, path, old)
         _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
+    except OSError as error:
         raise InputError(
-            f"{path}: expected to write a file there, found: {error}; free some space or choose another folder."
+            f"{path}: expected to write there, found: {error.strerror or error};"
+            " free some space or choose another folder."
         ) from error
     finally:
         with suppress(OSError):
-            beside.unlink()
+            remove(beside)
+
+
+def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
+    """Let ``fill`` write the file at the path that it is given; see `appearing`."""
+    with appearing(path) as beside:
+        fill(beside)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _beside(path: Path, end: str) -> Path:
+    return path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.{end}")
+
+
+def _swap(new: Path, path: Path, old: Path) -> None:
+    if not path.is_dir() and not new.is_dir():
+        os.replace(new, path)
+        return
+    if not path.exists():
+        new.rename(path)
+        return
+    path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    remove(old)
 
 
 def _clear_left_behind(path: Path) -> None:
-    """Remove what processes of this machine that are no more left beside."""
-    for left in path.parent.glob(f".{escape(path.name)}.{escape(platform.node())}-*.writing"):
-        process = left.name.removesuffix(".writing").rpartition("-")[2]
-        if process.isdecimal() and not _is_alive(int(process)):
-            left.unlink(missing_ok=True)
+    """Mend what processes of this machine that are no more left beside."""
+    for left in path.parent.glob(f".{escape(path.name)}.{escape(platform.node())}-*.*"):
+        name, _, end = left.name.rpartition(".")
+        process = name.rpartition("-")[2]
+        if end not in ("writing", "old") or not process.isdecimal() or _is_alive(int(process)):
+            continue
+        if end == "old" and not path.exists():
+            left.rename(path)
+        else:
+            remove(left)
 
 
 def _is_alive(process: int) -> bool:
@@ -68,6 +102,12 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _to_disk(path: Path) -> None:
+    if path.is_file():
+        with open(path, "r+b") as written:
+            os.fsync(written.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

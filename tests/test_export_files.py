@@ -20,7 +20,7 @@ from napari_gimp.export.figure import round_length
 from napari_gimp.export.overlay import top_patches, top_regions
 from napari_gimp.export.plain import NOTICE, plain, plain_text
 from napari_gimp.export.tables import patch_table
-from napari_gimp.export.whole import appearing
+from napari_gimp.files import appearing
 from napari_gimp.regions import Region, read_geojson
 from napari_gimp.settings import InputError
 from napari_gimp.types import PatchGrid, Prediction, SlideFacts

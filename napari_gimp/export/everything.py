@@ -13,7 +13,7 @@ from napari_gimp.export.figure import write_figure
 from napari_gimp.export.omezarr import write_maps
 from napari_gimp.export.overlay import write_overlay
 from napari_gimp.export.tables import write_patches, write_prediction, write_run
-from napari_gimp.export.whole import appearing
+from napari_gimp.files import appearing
 from napari_gimp.regions import Region
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction

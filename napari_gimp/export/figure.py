@@ -22,7 +22,7 @@ from PIL import Image
 from napari_gimp.export.omezarr import channels_of
 from napari_gimp.export.overlay import TOP_COLOUR, top_regions
 from napari_gimp.export.plain import NOTICE
-from napari_gimp.export.whole import appearing
+from napari_gimp.files import appearing
 from napari_gimp.regions import Colour, Region
 from napari_gimp.types import Modality, Prediction
 

@@ -12,7 +12,7 @@ from ome_zarr.format import FormatV05
 from ome_zarr.writer import add_metadata, write_multiscales_metadata
 
 from napari_gimp.export.plain import NOTICE
-from napari_gimp.export.whole import appearing
+from napari_gimp.files import appearing
 from napari_gimp.types import Lattice, Prediction
 
 COLOURS = {"attention_x_mean": "FDE725", "error": "FFEA46"}

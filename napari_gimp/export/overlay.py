@@ -12,7 +12,7 @@ import shapely
 from jaxtyping import Int
 
 from napari_gimp.export.plain import NOTICE
-from napari_gimp.export.whole import appearing
+from napari_gimp.files import appearing
 from napari_gimp.regions import Region, to_feature
 from napari_gimp.types import Prediction
 

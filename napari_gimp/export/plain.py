@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_gimp.export.whole import appearing
+from napari_gimp.files import appearing
 
 NOTICE = "model output, research use only"
 FOLDERS = re.compile(r"(?<![\w.~/\\:])(?:file:/{0,2}|~|[A-Za-z]:)?[/\\]{1,2}(?:[^/\\\s\"',;]+[/\\]+)+")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from napari_gimp.export.plain import NOTICE, write_json
-from napari_gimp.export.whole import appearing
+from napari_gimp.files import appearing
 from napari_gimp.types import Prediction
 
 FORMAT_VERSION = 1
