@@ -92,12 +92,16 @@ def align_matrix(
     wanted = scale or working_scale(expression.scale)
     values = to_working_scale(expression.values, expression.scale, wanted, f"The {expression.source} matrix")
     rank = mean_known(expression.values)
-    known = tuple(gene for gene, mean in zip(expression.genes, rank, strict=True) if not np.isneginf(mean))
-    order = known if genes is None else tuple(genes)
-    found = _taken(values, _places(order, expression.genes, expression.symbols, rank))
+    if genes is None:
+        places = np.flatnonzero(~np.isneginf(rank))
+        order = tuple(expression.genes[place] for place in places)
+    else:
+        order = tuple(genes)
+        places = _places(order, expression.genes, expression.symbols, rank)
+    found = _taken(values, places)
     missing = tuple(gene for gene, none in zip(order, np.isnan(found).all(axis=0), strict=True) if none)
     notes = (*expression.notes, *_check_coverage(order, missing, expression.genes, "the matrix"))
-    empty = len(expression.genes) - len(known)
+    empty = int(np.isneginf(rank).sum())
     if genes is None and empty:
         notes = (*notes, f"{empty} genes have no value in any sample and are left out.")
     return AlignedMatrix(expression.samples, order, found.astype(np.float32), wanted, missing, notes)

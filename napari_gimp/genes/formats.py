@@ -73,7 +73,7 @@ def read_table(head: Head) -> RawMatrix:
     raw.source = _source(head.words[names], raw, genes_in_rows=found.genes_in_rows)
     raw.notes.append(f"Orientation: {'genes' if found.genes_in_rows else 'samples'} in rows ({found.why}).")
     if left_out:
-        raw.notes.append(f"Left out {len(left_out)} columns that are not expression: {listed(left_out)}.")
+        raw.notes.append(f"Columns left out because they are not expression: {listed(left_out)}.")
     return _named_by_file(raw, head.path)
 
 
@@ -108,7 +108,10 @@ def _read_mcat(head: Head) -> RawMatrix:
     raw = _matrix(frame[kept], rows, [head.header[c][: -len("_rnaseq")] for c in kept], genes_in_rows=False)
     raw.source = "MCAT/PORPOISE"
     others = len(head.header) - len(kept)
-    raw.notes += ["Orientation: samples in rows ('_rnaseq' columns).", f"Left out {others} columns without '_rnaseq'."]
+    raw.notes += [
+        "Orientation: samples in rows ('_rnaseq' columns).",
+        f"Columns without '_rnaseq', left out: {others}.",
+    ]
     return raw
 
 
@@ -151,14 +154,14 @@ def _expression_columns(
 ) -> tuple[list[int], list[str]]:
     """Columns of numbers that are not known to be something else, and the names of the others."""
     columns = [c for c in range(len(head.header)) if c != names]
-    other = [c for c in columns if len(columns) > 1 and head.words[c] in _NOT_EXPRESSION]
+    other = [c for c in columns if len(columns) > 1 and (not head.words[c] or head.words[c] in _NOT_EXPRESSION)]
     kept, text = number_columns(frame, [c for c in columns if c not in set(other)], head.header, rows)
     if not kept:
         raise InputError(
             f"Expected columns of numbers in {head.path}, found none beside the names ({listed(head.header)});"
             " check that it is an expression table."
         )
-    return kept, [head.header[c] for c in other] + text
+    return kept, [head.header[c] or "(nameless)" for c in other] + text
 
 
 def _symbols_beside(head: Head, frame: pd.DataFrame, rows: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,10 @@ def read_h5ad(path: Path) -> RawMatrix:
             f"Expected anndata for the h5ad file {path}, it is not installed; run: pip install 'napari-gimp[h5ad]'."
         ) from error
     try:
-        data = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError, TypeError, anndata.io.AnnDataReadError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old layouts and repeated names: both are dealt with here
+            data = anndata.read_h5ad(path)
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"Expected an AnnData file (samples x genes), could not read {path} as one; write it with"
             " AnnData.write_h5ad, or give a CSV."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
@@ -41,8 +40,6 @@ def read_expression(path: str | Path, *, scale: Scale | None = None, gene_map: P
         Not an expression table, text among the numbers, samples that repeat with other values, or a declared scale
         that the numbers contradict.
     """
-    if scale is not None and scale not in get_args(Scale):
-        raise InputError(f"Expected an expression scale among {', '.join(get_args(Scale))}, found {scale!r}.")
     raw = _read_raw(Path(path), scale)
     _check_values(raw, Path(path))
     _settle_genes(raw)
@@ -83,7 +80,7 @@ def _check_values(raw: RawMatrix, path: Path) -> None:
     missing = int(np.isnan(raw.values).sum())
     if missing:
         share = 100 * missing / raw.values.size
-        raw.notes.append(f"{missing} values are missing ({share:.2g} %): treated as genes the sample does not have.")
+        raw.notes.append(f"Missing values: {missing} ({share:.2g} %); treated as genes the sample does not have.")
 
 
 def _settle_genes(raw: RawMatrix) -> None:
@@ -91,7 +88,7 @@ def _settle_genes(raw: RawMatrix) -> None:
     keys = [gene_key(gene) for gene in raw.genes]
     real = [k for k, key in enumerate(keys) if key.strip("?") and _NOT_A_GENE.match(key) is None]
     if len(real) < len(keys):
-        raw.notes.append(f"Left out {len(keys) - len(real)} rows that are no genes (nameless, or sums over reads).")
+        raw.notes.append(f"Rows that are no genes (nameless, or sums over reads), left out: {len(keys) - len(real)}.")
     if keys != raw.genes:
         raw.notes.append("Versions of Ensembl identifiers are removed.")
     dates = date_like(keys)
@@ -101,7 +98,9 @@ def _settle_genes(raw: RawMatrix) -> None:
         )
     repeated = sorted(key for key, times in Counter(keys[k] for k in real).items() if times > 1)
     if repeated:
-        raw.notes.append(f"{len(repeated)} gene names occur again ({listed(repeated)}): the highest mean is kept.")
+        raw.notes.append(
+            f"Gene names that occur again: {len(repeated)} ({listed(repeated)}); the highest mean is kept."
+        )
         best: dict[str, int] = {}
         means = mean_known(raw.values)
         for k in real:
@@ -114,7 +113,11 @@ def _settle_genes(raw: RawMatrix) -> None:
 
 
 def _settle_samples(raw: RawMatrix) -> None:
-    """Samples that repeat with the same values become one; with other values they are refused."""
+    """Samples that repeat with the same values become one, with other values they are refused; nameless rows go."""
+    named = [row for row, sample in enumerate(raw.samples) if sample]
+    if len(named) < len(raw.samples):
+        raw.notes.append(f"Rows without a sample's name, left out: {len(raw.samples) - len(named)}.")
+        raw.samples, raw.values = [raw.samples[row] for row in named], raw.values[named]
     first: dict[str, int] = {}
     for row, sample in enumerate(raw.samples):
         if not np.array_equal(raw.values[first.setdefault(sample, row)], raw.values[row], equal_nan=True):
@@ -124,7 +127,7 @@ def _settle_samples(raw: RawMatrix) -> None:
             )
     merged = len(raw.samples) - len(first)
     if merged:
-        raw.notes.append(f"{merged} rows repeat a sample with the same values and are merged.")
+        raw.notes.append(f"Rows that repeat a sample with the same values, merged: {merged}.")
         raw.samples, raw.values = list(first), raw.values[list(first.values())]
 
 
@@ -141,5 +144,5 @@ def _settle_scale(raw: RawMatrix, declared: Scale | None) -> tuple[Scale, str]:
     negative = raw.values < 0
     if scale != "zscore" and negative.any():
         raw.values = np.where(negative, 0.0, raw.values)
-        raw.notes.append(f"{int(negative.sum())} negative values are set to 0.")
+        raw.notes.append(f"Negative values, set to 0: {int(negative.sum())}.")
     return scale, f"{scale} (as declared)" if declared else f"{scale} ({found.why})"

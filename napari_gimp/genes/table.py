@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, cast
 
@@ -37,7 +38,7 @@ class Head:
     decimal: str
     encoding: str
 
-    @property
+    @cached_property
     def words(self) -> tuple[str, ...]:
         """The header in lower case with underscores: ``Hugo Symbol`` -> ``hugo_symbol``."""
         return tuple(as_word(name) for name in self.header)
