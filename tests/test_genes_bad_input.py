@@ -126,6 +126,7 @@ def test_declared_scale_that_may_be_is_taken(tmp_path):
     expression = read_expression(make.write_xena(tmp_path / "a.tsv", FACTS), scale="linear")
     assert expression.scale == "linear"
     assert "Scale: linear (as declared)." in expression.notes
+    assert any("Warning: linear was declared, the numbers look like log" in note for note in expression.notes)
 
 
 def test_scale_of_few_small_values_is_said_to_be_uncertain(tmp_path):

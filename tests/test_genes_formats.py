@@ -112,6 +112,15 @@ def low_counts() -> make.Truth:
     return make.Truth(counts, counts / 3)
 
 
+def test_toil_logs_of_tiny_sums_are_turned_back(tmp_path):
+    """``TcgaTargetGtex_rsem_gene_tpm`` of Xena: log2(x + 0.001), whose negative values are neither log nor z-scores."""
+    samples = [f"{case}-01" for case in make.CASES]
+    frame = pd.DataFrame(np.log2(FACTS.linear.T + 0.001).round(4), index=list(make.ENSEMBL), columns=samples)
+    expression = read_expression(make.write_plain(tmp_path / "a.tsv", frame, corner="sample", sep="\t"))
+    assert expression.scale == "linear"
+    np.testing.assert_allclose(ordered(expression, samples, make.ENSEMBL), FACTS.linear, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("zscores", [False, True])
 def test_cbioportal(tmp_path, zscores):
     expression = read_expression(make.write_cbioportal(tmp_path / "data_mrna_seq_v2_rsem.txt", FACTS, zscores=zscores))

@@ -51,11 +51,11 @@ class Orientation:
 
 @dataclass(frozen=True)
 class FoundScale:
-    """The scale, and why. ``undo_log``: the values are log2(counts + 1) and become counts by undoing it."""
+    """The scale, and why. ``undo_log``: the values become that by 2^x minus this number."""
 
     scale: Scale
     why: str
-    undo_log: bool = False
+    undo_log: float | None = None
 
 
 def gene_key(name: str) -> str:
@@ -130,6 +130,7 @@ def _symbol_share(names: Sequence[str]) -> float:
 FEW_VALUES = 200
 LOG_MAX = 50.0
 FEW_NEGATIVE = 0.01
+_TOIL_FLOOR = float(np.log2(0.001))
 
 
 def find_scale(values: Float[np.ndarray, "S G"], *, written_whole: bool) -> FoundScale:
@@ -142,6 +143,8 @@ def find_scale(values: Float[np.ndarray, "S G"], *, written_whole: bool) -> Foun
     """
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     negative = float((values < 0).mean())
+    if abs(low - _TOIL_FLOOR) < 1e-3 and high <= LOG_MAX:
+        return FoundScale("linear", "log2(x + 0.001), as its floor of -9.966 shows, turned back", undo_log=0.001)
     if low < 0 and (high <= LOG_MAX or negative > FEW_NEGATIVE):
         return FoundScale("zscore", f"negative values down to {low:.4g}: {_centring(values)}")
     if _are_counts(values, written_whole):
@@ -149,7 +152,7 @@ def find_scale(values: Float[np.ndarray, "S G"], *, written_whole: bool) -> Foun
     if high > LOG_MAX:
         return FoundScale("linear", f"values up to {high:g}")
     if _are_log_counts(values):
-        return FoundScale("counts", "log2(x + 1) of whole numbers, turned back into counts", undo_log=True)
+        return FoundScale("counts", "log2(x + 1) of whole numbers, turned back into counts", undo_log=1.0)
     doubt = (
         f"; cannot be verified on {values.size} values: say it with --expression-scale if it is another"
         if values.size < FEW_VALUES

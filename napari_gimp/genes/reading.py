@@ -136,11 +136,14 @@ def _settle_scale(raw: RawMatrix, declared: Scale | None) -> tuple[Scale, str]:
     if raw.scale is not None:
         return raw.scale, f"{raw.scale} (by the format)"
     found = find_scale(raw.values, written_whole=raw.written_whole)
+    scale = declared or found.scale
+    if found.undo_log is not None and scale == found.scale:
+        raw.values = np.maximum(np.exp2(raw.values) - found.undo_log, 0.0)
+        raw.values = np.rint(raw.values) if scale == "counts" else raw.values
     if declared is not None:
         check_scale(raw.values, declared, raw.source)
-    scale = declared or found.scale
-    if found.undo_log and scale == "counts":
-        raw.values = np.rint(np.exp2(raw.values) - 1)
+        if found.scale != declared:
+            raw.notes.append(f"Warning: {declared} was declared, the numbers look like {found.scale} ({found.why}).")
     negative = raw.values < 0
     if scale != "zscore" and negative.any():
         raw.values = np.where(negative, 0.0, raw.values)
