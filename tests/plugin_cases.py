@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -12,6 +13,8 @@ import tifffile
 
 from napari_gimp.plugin.session import Request
 from napari_gimp.types import CheckpointFacts, PatchGrid, Prediction, Progress, SlideFacts, Tissue
+
+os.environ["NAPARI_CONFIG"] = ""  # before napari reads it: the tests leave the user's settings alone
 
 MPP = 0.263018
 CLASSES = ("LUAD", "LUSC")
@@ -85,3 +88,10 @@ def fake_analysis(
         return replace(prediction_of(facts, grid), sample=None if request.profile is None else request.profile.sample)
 
     return analyse
+
+
+def write_expression(path: Path, samples: tuple[str, ...] = ("S1",)) -> Path:
+    """A plain linear table: samples in rows, the genes of ``FACTS`` in columns."""
+    rows = [",".join([name, *(f"{100 * (k + 1) + j}.5" for j in range(len(GENES)))]) for k, name in enumerate(samples)]
+    path.write_text("\n".join([",".join(["sample", *GENES]), *rows]) + "\n")
+    return path

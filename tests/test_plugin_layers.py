@@ -90,7 +90,7 @@ def test_partial_results_say_so() -> None:
 def test_contrast_clips_spans_or_ranks() -> None:
     values = np.array([0, 1, 2, 3, 1000], np.float32)
     assert layers.contrast(values, ViewSettings(contrast="raw"))[1] == (0, 1000)
-    low, high = layers.contrast(values, ViewSettings(low=0, high=75))[1]
+    low, high = layers.contrast(values, ViewSettings(low_percentile=0, high_percentile=75))[1]
     assert (low, high) == (0, 3)
     shown, limits = layers.contrast(values, ViewSettings(contrast="rank"))
     np.testing.assert_allclose(shown, [0, 25, 50, 75, 100])
@@ -112,7 +112,7 @@ def test_ranks_keep_order_and_ties(values: list[int]) -> None:
 
 def test_top_patches_are_numbered_rectangles_on_their_pixels() -> None:
     grid = grid_of(SHAPE)
-    data, attributes, kind = layers.top_layer(prediction_of(FACTS, grid), ViewSettings(top=20))
+    data, attributes, kind = layers.top_layer(prediction_of(FACTS, grid), ViewSettings(top_patches=20))
     assert kind == "shapes"
     assert len(data) == 20
     last = grid.coords_yx[-1]

@@ -36,6 +36,11 @@ class Canvas:
         if not self._timer.isActive():
             self._timer.start(0)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether steps are left."""
+        return bool(self._steps)
+
     def stop(self) -> None:
         """Forget what is waiting."""
         self._steps.clear()

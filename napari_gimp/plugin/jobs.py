@@ -63,6 +63,11 @@ class Jobs:
         """Whether a worker is still there."""
         return bool(self._live)
 
+    @property
+    def running(self) -> bool:
+        """Whether a thread is still at work."""
+        return any(worker.is_running for worker in self._live)
+
     def _forget(self, worker: GeneratorWorker) -> None:
         if worker in self._live:
             self._live.remove(worker)
@@ -76,6 +81,6 @@ class Jobs:
         """Ask every worker to end and wait for the threads; whether all have ended."""
         self.quit()
         end = time.monotonic() + wait_s
-        while any(worker.is_running for worker in self._live) and time.monotonic() < end:
+        while self.running and time.monotonic() < end:
             time.sleep(0.01)
-        return not any(worker.is_running for worker in self._live)
+        return not self.running

@@ -155,7 +155,7 @@ def contrast(values: Float[np.ndarray, " N"], view: ViewSettings) -> tuple[np.nd
     """The numbers to show and the two that get the darkest and the brightest colour."""
     if view.contrast == "rank":
         return ranks(values), (0.0, 100.0)
-    bounds = (view.low, view.high) if view.contrast == "percentile" else (0, 100)
+    bounds = (view.low_percentile, view.high_percentile) if view.contrast == "percentile" else (0, 100)
     low, high = (float(bound) for bound in np.percentile(values, bounds))
     return values, (low, high if high > low else low + max(abs(low) * 1e-3, 1e-6))
 
@@ -176,7 +176,7 @@ def top_patches(prediction: Prediction, count: int, head: str = MEAN_HEAD) -> In
 
 def top_layer(prediction: Prediction, view: ViewSettings, head: str = MEAN_HEAD) -> LayerTuple:
     """The most attended patches as numbered rectangles, at most 20."""
-    best, values = top_patches(prediction, view.top, head), attention_values(prediction, head)
+    best, values = top_patches(prediction, view.top_patches, head), attention_values(prediction, head)
     features: dict[str, Any] = {"rank": np.arange(1, len(best) + 1), "attention": values[best]}
     if prediction.reconstruction_error is not None:
         features["error"] = prediction.reconstruction_error[best]

@@ -36,10 +36,14 @@ class ViewSettings:
         "rank: each patch's rank among the patches, 0 to 100 %.",
         choices=CONTRASTS,
     )
-    low: float = setting(1.0, "Percentile of the patches that gets the darkest colour.", min=0, max=49, unit="%")
-    high: float = setting(99.0, "Percentile of the patches that gets the brightest colour.", min=51, max=100, unit="%")
+    low_percentile: float = setting(
+        1.0, "Percentile of the patches that gets the darkest colour.", min=0, max=49, unit="%"
+    )
+    high_percentile: float = setting(
+        99.0, "Percentile of the patches that gets the brightest colour.", min=51, max=100, unit="%"
+    )
     opacity: float = setting(0.6, "Opacity of the maps over the slide: 0 invisible, 1 opaque.", min=0, max=1)
-    top: int = setting(12, "How many of the most attended patches are outlined.", min=1, max=20)
+    top_patches: int = setting(12, "How many of the most attended patches are outlined.", min=1, max=20)
 
     def __post_init__(self) -> None:
         check_settings(self)

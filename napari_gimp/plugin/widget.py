@@ -13,7 +13,7 @@ import napari.viewer
 from napari.layers import Labels, Layer, Shapes
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_gimp.bundled import DEMO_CHECKPOINT, resource
 from napari_gimp.encoders.load import encoder_names
@@ -46,6 +46,7 @@ class GimpWidget(QWidget):
         self._tissue = ""
         self._run_wanted = False
         self._main_window: QWidget | None = None
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panel)
@@ -269,7 +270,7 @@ class GimpWidget(QWidget):
             self.canvas.soon(partial(self.canvas.put, layer, opacity=view.opacity))
         if prediction.partial >= 1:
             self.canvas.soon(partial(self.canvas.put, layers.top_layer(prediction, view, head)))
-            result.set_patches(*layers.patch_rows(prediction, view.top, head))
+            result.set_patches(*layers.patch_rows(prediction, view.top_patches, head))
 
     def _go_to_patch(self, row: int) -> None:
         prediction, result = self.session.prediction, self.panel.result

@@ -75,10 +75,10 @@ def verdict(prediction: Prediction) -> str:
 
 
 def probability_rows(prediction: Prediction) -> list[tuple[str, list[float]]]:
-    """Modality in words and its probabilities in class order, headline first."""
+    """Modality and its probabilities in class order, headline first."""
     order: tuple[Modality, ...] = ("both", "image", "genes")
     return [
-        (MODALITY_WORDS[name], [float(value) for value in prediction.probabilities[name]])
+        (name, [float(value) for value in prediction.probabilities[name]])
         for name in order
         if name in prediction.probabilities
     ]
@@ -93,7 +93,7 @@ def result_notes(prediction: Prediction) -> tuple[str, ...]:
         notes.append("No gene profile: image only.")
     elif prediction.coverage is not None:
         notes.append(f"Gene profile {prediction.sample}, {prediction.coverage:.0%} of the model's genes.")
-    if prediction.synthetic:
+    if prediction.synthetic and not any(prediction.synthetic in note for note in prediction.notes):
         notes.append(f"The model was trained on {prediction.synthetic} data: no evidence about patients.")
     notes.append("Genes move the class probabilities, never the attention or the reconstruction error.")
     return (*notes, *prediction.notes)
