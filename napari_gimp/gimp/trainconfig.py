@@ -42,7 +42,7 @@ class TrainConfig:
         0.1, "Learning rate of the gene encoder in fine-tuning, as a multiple.", min=0.0, max=10.0
     )
     modality_dropout: float = setting(
-        0.2, "Share of the cases with both inputs that lose one of them in a step.", min=0.0, max=1.0
+        0.5, "Share of the cases with both inputs that lose one of them in a step.", min=0.0, max=1.0
     )
     patches: int = setting(
         0, "Most patches of a bag in a step of fine-tuning; 0 takes all.", min=0, max=10_000_000, unit="patches"

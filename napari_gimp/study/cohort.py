@@ -119,9 +119,10 @@ class Cohort:
         InputError
             The scales do not convert, or too few of the genes are there.
         """
-        if self.table is None:
-            count = len(genes or ())
-            return replace(self, genes=tuple(genes or ()), scale=scale, values=_nothing(len(self), count))
+        if self.table is None or (genes is not None and not genes):
+            wanted = tuple(genes or ())
+            values = _nothing(len(self), len(wanted))
+            return replace(self, genes=wanted, scale=scale, values=values, gene_remarks=())
         aligned = align_matrix(self.table, genes, scale)
         rows = [None if sample is None else self.table.rows[sample] for sample in self.samples_of]
         values = _nothing(len(self), len(aligned.genes))

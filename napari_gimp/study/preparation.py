@@ -13,10 +13,16 @@ from napari_gimp.study.cohort import Cohort
 from napari_gimp.types import Bag, Progress
 
 
-def split_cases(
-    cohort: Cohort, val_fraction: float, seed: int
-) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " val"]]:
-    """Training and validation cases (indices): random by case, stratified by label and by which inputs a case has.
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Indices of the cases to learn from and of those that choose the epoch; in order, none in both."""
+
+    train: Int[np.ndarray, " t"]
+    validation: Int[np.ndarray, " v"]
+
+
+def split_cases(cohort: Cohort, val_fraction: float, seed: int) -> Split:
+    """Random by case, stratified by label and by which inputs a case has.
 
     Raises
     ------
@@ -35,7 +41,7 @@ def split_cases(
     held = [rng.permutation(np.flatnonzero(strata == s)) for s in np.unique(strata)]
     held = [members[: _share(len(members), val_fraction)] for members in held]
     validation = np.sort(np.concatenate(held))
-    return np.setdiff1d(np.arange(len(cohort)), validation), validation
+    return Split(np.setdiff1d(np.arange(len(cohort)), validation), validation)
 
 
 def _share(members: int, fraction: float) -> int:

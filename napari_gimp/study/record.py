@@ -11,35 +11,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Int
 
 from napari_gimp.gimp.train import Step
 from napari_gimp.gimp.trainconfig import TrainConfig
 from napari_gimp.study.cohort import Cohort
+from napari_gimp.study.preparation import Split
 from napari_gimp.types import Case
 
-Places = Int[np.ndarray, " n"]
 
-
-def trained_on(cohort: Cohort, train: Places, validation: Places) -> str:
+def trained_on(cohort: Cohort, split: Split) -> str:
     """The training cases in words: how many, of which classes, with which inputs."""
-    counts = Counter(cohort.cases[i].label for i in train)
+    counts = Counter(cohort.cases[i].label for i in split.train)
     classes = ", ".join(f"{counts[name]} {name}" for name in cohort.classes)
-    both = int(cohort.has("both")[train].sum())
+    both = int(cohort.has("both")[split.train].sum())
     kinds = f"{both} with image and genes" if cohort.genes else "image only"
-    return f"{cohort.name}: {len(train)} cases ({classes}), {kinds}; {len(validation)} more chose the epoch"
+    return f"{cohort.name}: {len(split.train)} cases ({classes}), {kinds}; {len(split.validation)} more chose the epoch"
 
 
-def provenance(cohort: Cohort, train: Places, validation: Places, training: TrainConfig) -> dict[str, Any]:
+def provenance(cohort: Cohort, split: Split, training: TrainConfig) -> dict[str, Any]:
     """What it takes to train again. Cases are named by hash: enough to notice that one is tested on, and no more."""
     packages = ("napari-gimp", "torch", "numpy", "lightning-fabric")
     return {
         "training": asdict(training),
         "split": "random by case, stratified by label and inputs; sites are not kept apart",
-        "train_cases": [case_hash(cohort.cases[i]) for i in train],
-        "validation_cases": [case_hash(cohort.cases[i]) for i in validation],
+        "train_cases": [case_hash(cohort.cases[i]) for i in split.train],
+        "validation_cases": [case_hash(cohort.cases[i]) for i in split.validation],
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "cohort_notes": list(cohort.notes),
     }

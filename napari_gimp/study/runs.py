@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
+from lightning_fabric import Fabric
 from scipy.special import softmax
 
 from napari_gimp.files import write_whole
@@ -20,12 +21,11 @@ from napari_gimp.gimp.train import Step, TrainConfig, case_logits, finetune, mak
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.evaluation import Evaluation, Probabilities, evaluate_predictions
-from napari_gimp.study.preparation import Scaling, fit_scaling, split_cases
+from napari_gimp.study.preparation import Scaling, Split, fit_scaling, split_cases
 from napari_gimp.study.record import case_hash, history_writer, provenance, trained_on
 from napari_gimp.types import MODALITIES, CheckpointFacts, Modality, Progress
 
 STAGES: Mapping[str, str] = {"genes": "training on genes", "pretrain": "pre-training", "finetune": "fine-tuning"}
-Places = Int[np.ndarray, " n"]
 
 
 def train_cohort(
@@ -60,15 +60,16 @@ def train_cohort(
     model, training = model or ModelConfig(), training or TrainConfig()
     _check_out(out, overwrite)
     fabric = make_fabric(device, training.precision)
-    train, validation = split_cases(cohort, val_fraction, seed)
-    scaling = yield from fit_scaling(cohort, train)
+    split = split_cases(cohort, val_fraction, seed)
+    scaling = yield from fit_scaling(cohort, split.train)
     network = _build(model, cohort, scaling, seed)
     history: list[Step] = []
-    for step in _three_steps(network, cohort, train, validation, training, fabric, seed):
+    pace = _Pace()
+    for step in _three_steps(network, cohort, split, training, fabric, seed):
         history.append(step)
-        yield _progress(history)
+        yield pace.progress(step)
     network.cpu().eval()
-    metrics = yield from _validation_figures(network, cohort, validation, seed)
+    metrics = yield from _validation_figures(network, cohort.subset(split.validation), seed)
     facts = CheckpointFacts(
         name=out.name,
         classes=cohort.classes,
@@ -78,11 +79,11 @@ def train_cohort(
         expression_scale=cohort.scale,
         patch_px=scaling.patch_px,
         patch_mpp=scaling.patch_mpp,
-        trained_on=trained_on(cohort, train, validation),
+        trained_on=trained_on(cohort, split),
         synthetic=synthetic,
         metrics=metrics,
         provenance={
-            **provenance(cohort, train, validation, training),
+            **provenance(cohort, split, training),
             "seed": seed,
             "val_fraction": val_fraction,
             "device": str(fabric.device),
@@ -120,31 +121,39 @@ def _tensor(values: Float[np.ndarray, " W"]) -> torch.Tensor:
 
 
 def _three_steps(
-    network: GiMP, cohort: Cohort, train: Places, validation: Places, config: TrainConfig, fabric: Any, seed: int
+    network: GiMP, cohort: Cohort, split: Split, config: TrainConfig, fabric: Fabric, seed: int
 ) -> Iterator[Step]:
     generator = torch.Generator().manual_seed(seed)
-    labels = cohort.labels
-    profiled, imaged = train[cohort.has("genes")[train]], train[cohort.has("image")[train]]
+    labels, train = cohort.labels, split.train
+    profiled, imaged = (train[cohort.has(modality)[train]] for modality in ("genes", "image"))
     if network.genes:
         profiles = cohort.samples(profiled, "genes")
         yield from train_genes(network, profiles, labels[profiled], config, fabric, generator)
     if config.epochs_pretrain:
         yield from pretrain(network, cohort.samples(imaged), labels[imaged], config, fabric, generator)
-    held = cohort.samples(validation)
+    held = cohort.samples(split.validation)
     yield from finetune(network, cohort.samples(train), labels[train], config, fabric, generator, held)
 
 
-def _progress(history: Sequence[Step]) -> Progress:
-    step = history[-1]
-    return Progress(STAGES[step.stage], step.step, step.steps, "steps")
+class _Pace:
+    """Steps -> progress, with the remaining time of the stage from its own pace so far."""
+
+    def __init__(self) -> None:
+        self.stage, self.began = "", 0.0
+
+    def progress(self, step: Step) -> Progress:
+        """Where the stage stands; no remaining time in its first two seconds."""
+        now = time.monotonic()
+        if step.stage != self.stage:
+            self.stage, self.began = step.stage, now
+        elapsed, done = now - self.began, step.step - 1
+        remaining = elapsed * (step.steps - step.step) / done if done and elapsed > 2 else None
+        return Progress(STAGES[step.stage], step.step, step.steps, "steps", remaining)
 
 
-def _validation_figures(
-    network: GiMP, cohort: Cohort, validation: Places, seed: int
-) -> Generator[Progress, None, dict[str, Any]]:
-    if not len(validation):
+def _validation_figures(network: GiMP, held: Cohort, seed: int) -> Generator[Progress, None, dict[str, Any]]:
+    if not len(held):
         return {}
-    held = cohort.subset(validation)
     probabilities = yield from _predict(network, held, "validating")
     return {name: found.to_json() for name, found in evaluate_predictions(probabilities, held.labels, seed).items()}
 
