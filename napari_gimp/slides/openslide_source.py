@@ -110,7 +110,8 @@ def open_with_openslide(path: Path, found: str) -> Source:
     try:
         if openslide.OpenSlide.detect_format(str(path)) is None:
             raise SlideError(
-                f"Expected a slide or picture, found {found} in {path.name}; convert it to a pyramidal TIFF."
+                f"Expected a slide or picture, found {found} in {path.name} that OpenSlide does not read either;"
+                " convert it to a pyramidal TIFF."
             )
         handles = Handles(path)
     except openslide.OpenSlideError as error:

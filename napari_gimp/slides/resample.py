@@ -5,13 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 from scipy.sparse import csr_array
 
 from napari_gimp.slides.tiles import Pixels
 
+Square = UInt8[np.ndarray, "s s 3"]
 
-def resample(pixels: Pixels, origin_yx: tuple[float, float], size_yx: tuple[float, float], side_px: int) -> Pixels:
+
+def resample(pixels: Pixels, origin_yx: tuple[float, float], size_yx: tuple[float, float], side_px: int) -> Square:
     """A box of pixels as a square picture.
 
     Parameters

@@ -27,11 +27,12 @@ def room_for(shape_yx: tuple[int, int]) -> Pixels:
     if size <= IN_MEMORY_BYTES:
         return np.empty(shape, np.uint8)
     try:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the map)
-        file.truncate(size)
-        if hasattr(os, "posix_fallocate"):  # a full disk must be an error now, not a crash on the mapped page later
-            os.posix_fallocate(file.fileno(), 0, size)
-        return np.memmap(file, np.uint8, "r+", shape=shape)
+        with tempfile.TemporaryFile() as file:  # the map keeps it alive
+            if hasattr(os, "posix_fallocate"):  # a full disk must be an error now, not a crash at a mapped page later
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return np.memmap(file, np.uint8, "r+", shape=shape)
     except OSError as error:
         raise SlideError(
             f"Expected {size / 2**20:.0f} MB of room in {tempfile.gettempdir()} for a flat picture, found:"

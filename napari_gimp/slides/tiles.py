@@ -227,6 +227,8 @@ class Level:
         y1, x1 = min(top + height, self.shape_yx[0]), min(left + width, self.shape_yx[1])
         if (y0, x0, y1, x1) != (top, left, top + height, left + width):
             pixels.fill(WHITE)
+        if y0 >= y1 or x0 >= x1:
+            return pixels
         read = self.shown if show else self.tile
         for row in range(y0 // self.tile_yx[0], -(-y1 // self.tile_yx[0])):
             for column in range(x0 // self.tile_yx[1], -(-x1 // self.tile_yx[1])):
