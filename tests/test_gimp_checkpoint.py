@@ -127,7 +127,7 @@ def test_a_failed_write_leaves_nothing_and_keeps_the_old(
 
     monkeypatch.setattr(checkpoint, "write_card", full_disk)
     target = saved if overwrite else saved.parent / "new"
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match="No space left"):
         save_checkpoint(target, model(), replace(FACTS, name="new"), overwrite=overwrite)
     assert [item.name for item in saved.parent.iterdir()] == ["ckpt"]
     assert load_model(saved).facts == FACTS

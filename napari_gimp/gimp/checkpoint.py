@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_gimp.files import appearing
 from napari_gimp.gimp.card import AGAIN, CARD, WEIGHTS, CheckpointError, config_of, facts_of, read_card, write_card
 from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.settings import InputError
@@ -53,14 +52,9 @@ def save_checkpoint(
     folder = Path(folder)
     _check_free(folder, overwrite)
     _check_fit(model, facts)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-    try:
+    with appearing(folder) as beside:
+        beside.mkdir()
         _write(beside, model, facts, calibration)
-        beside.chmod(0o755)
-        _replace(folder, beside)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 
@@ -189,21 +183,6 @@ def _write(folder: Path, model: GiMP, facts: CheckpointFacts, calibration: Mappi
         "weights_sha256": _hash(folder / WEIGHTS),
     }
     write_card(folder, card)
-
-
-def _replace(folder: Path, beside: Path) -> None:
-    if not folder.exists():
-        beside.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-    folder.rename(old / folder.name)
-    try:
-        beside.rename(folder)
-    except OSError:
-        (old / folder.name).rename(folder)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _hash(path: Path) -> str:
