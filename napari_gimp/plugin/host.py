@@ -7,12 +7,14 @@ from typing import Any
 from weakref import WeakSet
 
 import numpy as np
-from napari import Viewer
+from napari import Viewer, current_viewer
 from napari.layers import Image, Layer
 
 from napari_gimp.plugin.jobs import Jobs
 from napari_gimp.plugin.levels import GLASS, exact_levels
+from napari_gimp.settings import InputError
 from napari_gimp.slides import Slide
+from napari_gimp.types import SlideFacts
 
 LOG = logging.getLogger("napari_gimp")
 
@@ -23,6 +25,20 @@ def slide_of(layer: Layer | None) -> Slide | None:
     """The slide that a layer shows, None for other layers."""
     slide = None if layer is None else layer.metadata.get("slide")
     return slide if isinstance(slide, Slide) else None
+
+
+def the_slide() -> SlideFacts:
+    """The slide that annotations belong to: the selected one, or the only one of the current viewer."""
+    viewer = current_viewer()
+    present = [layer for layer in viewer.layers if slide_of(layer) is not None] if viewer is not None else []
+    chosen = [layer for layer in present if layer in viewer.layers.selection] if len(present) > 1 else present
+    slide = slide_of(chosen[0]) if len(chosen) == 1 else None
+    if slide is None:
+        raise InputError(
+            f"Expected one slide that the annotations lie on, found {len(present)} in the viewer;"
+            " open the slide, or select its layer together with the annotations."
+        )
+    return slide.facts
 
 
 def attend(viewer: Viewer) -> None:

@@ -60,3 +60,11 @@ def prepare(
     if run:
         panel.run_when_ready()
     return panel
+
+
+def export_result() -> None:
+    """Menu File > IO Utilities: ask for a folder and write the last result there; the panel says what is missing."""
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+        widget.ask_for_export()

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import napari
 
-from napari_gimp.plugin.host import attend
+from napari_gimp.plugin.annotations import shapes_layer
+from napari_gimp.plugin.host import attend, the_slide
 from napari_gimp.plugin.layers import LayerTuple, slide_layer
+from napari_gimp.regions import read_geojson
 from napari_gimp.slides import open_slide
 
 SUFFIXES = (
@@ -37,3 +39,22 @@ def read_slides(path: PathOrPaths) -> list[LayerTuple]:
     if viewer is not None:
         attend(viewer)
     return [slide_layer(open_slide(p)) for p in ([path] if isinstance(path, str) else path)]
+
+
+def get_annotation_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerTuple]] | None:
+    """The reading function for one GeoJSON file, else None."""
+    fits = isinstance(path, str) and path.lower().endswith(".geojson") and Path(path).is_file()
+    return read_annotations if fits else None
+
+
+def read_annotations(path: PathOrPaths) -> list[LayerTuple]:
+    """Regions of a GeoJSON file (QuPath's layout) as shapes on the slide in the viewer.
+
+    Raises
+    ------
+    InputError
+        No slide that they could lie on; no GeoJSON.
+    """
+    paths = [path] if isinstance(path, str) else path
+    facts = the_slide()
+    return [shapes_layer(read_geojson(Path(p)), facts, Path(p).stem) for p in paths]

@@ -260,7 +260,7 @@ class ResultSection(QGroupBox):
         self.head.currentTextChanged.connect(lambda *_: self.view_changed.emit())
         self.view.changed.connect(self.view_changed)
         self.patches.cellClicked.connect(lambda row, _: self.patch_chosen.emit(row))
-        self.export.clicked.connect(self._ask_folder)
+        self.export.clicked.connect(self.ask_folder)
         self.setVisible(False)
 
     def _arrange(self) -> None:
@@ -275,7 +275,8 @@ class ResultSection(QGroupBox):
         layout.addWidget(folded("Most attended patches", self.patches))
         layout.addWidget(self.notes)
 
-    def _ask_folder(self) -> None:
+    def ask_folder(self) -> None:
+        """Ask where to export to; says ``export_to``."""
         folder = QFileDialog.getExistingDirectory(self, "Folder for the exported result")
         if folder:
             self.export_to.emit(folder)

@@ -41,7 +41,9 @@ class GimpWidget(QWidget):
         wished = preferences()
         self.viewer, self.canvas, self.jobs = viewer, Canvas(viewer), Jobs()
         self.panel = Panel(encoder_names(), wished.device, wished.encoder)
-        self.session = Session(Choices(device=wished.device, cache=wished.cache, cache_gb=wished.cache_gb), self._show)
+        self.session = Session(
+            Choices(device=wished.device, cache=wished.cache / "bags", cache_gb=wished.cache_gb), self._show
+        )
         self._layer: Layer | None = None
         self._tissue = ""
         self._run_wanted = False
@@ -277,6 +279,13 @@ class GimpWidget(QWidget):
         if prediction is not None:
             patch = layers.top_patches(prediction, row + 1, result.head.currentText())[row]
             self.canvas.go_to(*layers.patch_place(prediction, int(patch)))
+
+    def ask_for_export(self) -> None:
+        """Let the user choose a folder, once there is a whole result."""
+        if self.session.prediction is None or self.session.prediction.partial < 1:
+            self._fail(InputError("There is no result to export yet: expected a finished run; run GiMP first."))
+        else:
+            self.panel.result.ask_folder()
 
     def export(self, folder: Path) -> None:
         """Write the last whole result to a folder, beside the window."""

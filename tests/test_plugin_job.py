@@ -1,0 +1,151 @@
+"""What runs beside the window, without one: pacing, stopping, the cache, and one whole run through the pipeline."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from plugin_cases import checker, write_expression, write_slide
+from qtpy.QtTest import QTest
+
+from napari_gimp.encoders.load import load_encoder
+from napari_gimp.genes import read_expression
+from napari_gimp.gimp.checkpoint import read_facts, save_checkpoint
+from napari_gimp.gimp.config import ModelConfig
+from napari_gimp.gimp.model import GiMP
+from napari_gimp.plugin import job
+from napari_gimp.plugin.jobs import Jobs, paced
+from napari_gimp.plugin.session import Choices, Session
+from napari_gimp.slides import open_slide
+from napari_gimp.types import CheckpointFacts, Prediction, Progress, Tissue
+
+SHAPE = (1600, 2100)
+
+
+def many(count: int) -> Generator[Progress, None, str]:
+    for k in range(count):
+        news = Tissue(np.ones((2, 2), bool), (2, 2)) if k == count - 1 else None
+        yield Progress("work", k, count, tissue=news)
+    return "done"
+
+
+def drained(work: Generator) -> tuple[list[Progress], object]:
+    seen = []
+    while True:
+        try:
+            seen.append(next(work))
+        except StopIteration as end:
+            return seen, end.value
+
+
+def test_fast_reports_are_held_back_but_never_news() -> None:
+    seen, result = drained(paced(many(5000)))
+    assert result == "done"
+    assert len(seen) < 100
+    assert seen[0].done == 0
+    assert seen[-1].tissue is not None
+
+
+def test_a_stopped_worker_runs_its_cleanup_and_is_gone(qapp: object) -> None:
+    cleaned = threading.Event()
+
+    def endless() -> Generator[Progress, None, None]:
+        try:
+            while True:
+                time.sleep(0.005)
+                yield Progress("endless", 0, 0)
+        finally:
+            cleaned.set()
+
+    jobs, seen = Jobs(), []
+    jobs.start(endless, returned=seen.append, errored=seen.append, yielded=lambda _: None)
+    QTest.qWait(100)
+    assert jobs.running
+    assert jobs.stop()
+    QTest.qWait(50)
+    assert not jobs.busy
+    assert cleaned.is_set()
+    assert seen == []
+
+
+def test_errors_reach_the_caller_not_napari(qapp: object) -> None:
+    def failing() -> Generator[Progress, None, None]:
+        yield Progress("failing", 0, 0)
+        raise ValueError("no")
+
+    jobs, errors = Jobs(), []
+    jobs.start(failing, returned=lambda _: None, errored=errors.append)
+    QTest.qWait(200)
+    assert [str(error) for error in errors] == ["no"]
+
+
+def test_the_cache_loses_its_oldest_embeddings(tmp_path: Path) -> None:
+    for k in range(4):
+        path = tmp_path / f"encoder{k % 2}" / f"{k}.h5"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(1000))
+        os.utime(path, (k, k))
+    removed = job.trim(tmp_path, 2500)
+    assert [path.name for path in removed] == ["0.h5", "1.h5"]
+    assert job.trim(tmp_path, 2500) == []
+    assert job.trim(tmp_path / "absent", 0) == []
+
+
+def test_an_exported_folder_never_overwrites(tmp_path: Path) -> None:
+    assert job.free_folder(tmp_path, "s") == tmp_path / "s"
+    (tmp_path / "s").mkdir()
+    assert job.free_folder(tmp_path, "s") == tmp_path / "s-1"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained, with the plain encoder."""
+    encoder, genes = load_encoder("colour-texture"), tuple(f"GENE{k}" for k in range(12))
+    torch.manual_seed(0)
+    config = ModelConfig(d=16, heads=2, layers=1, fragment_genes=4, groups=2, landmarks=8)
+    model = GiMP(config, embedding_dim=encoder.width, genes=len(genes), classes=2).eval()
+    facts = CheckpointFacts(
+        "untrained", ("a", "b"), encoder.id, encoder.width, genes, "log", encoder.patch_px, encoder.patch_mpp, "nothing"
+    )
+    folder = tmp_path_factory.mktemp("model") / "checkpoint"
+    save_checkpoint(folder, model, facts)
+    return folder
+
+
+def stained(shape_yx: tuple[int, int]) -> np.ndarray:
+    """Pink tissue with texture on white glass."""
+    pixels = np.full((*shape_yx, 3), 243, np.uint8)
+    inside = (slice(200, shape_yx[0] - 200), slice(200, shape_yx[1] - 200))
+    texture = checker(shape_yx, 9)[inside] // 4
+    pixels[inside] = np.clip(np.array([190, 110, 160]) + texture - 30, 0, 255)
+    return pixels
+
+
+def test_a_request_runs_through_the_pipeline_and_is_exported(tmp_path: Path, checkpoint: Path) -> None:
+    path = write_slide(tmp_path / "slide.tif", stained(SHAPE))
+    expression = read_expression(write_expression(tmp_path / "one.csv", ("slide",)))
+    with open_slide(path) as slide:
+        facts = slide.facts
+    chosen = Choices(
+        path=path,
+        slide=facts,
+        expression=expression,
+        sample="slide",
+        checkpoint=checkpoint,
+        facts=read_facts(checkpoint),
+        device="cpu",
+        cache=tmp_path / "cache",
+    )
+    seen, prediction = drained(job.analyse(Session(chosen).begin()))
+    assert isinstance(prediction, Prediction)
+    assert prediction.modality == "both"
+    assert any(progress.tissue is not None for progress in seen)
+    assert len(prediction.grid) > 3
+    (folder,) = {file.parent for file in drained(job.export(prediction, path, tmp_path / "out", {}))[1]}
+    assert (folder / "figure.png").exists()
