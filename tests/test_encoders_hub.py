@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_gimp.encoders.hub import KNOWN, ClassAndMean
+from napari_gimp.encoders.hub import KNOWN, ClassAndMean, find_known
 from napari_gimp.encoders.load import load_encoder
 from napari_gimp.settings import InputError
 
@@ -75,7 +75,7 @@ def test_a_known_model_is_built_as_its_card_says(timm: Any, name: str) -> None:
     assert options["init_values"] == 1e-5
     assert options["num_classes"] == 0
     assert (encoder.patch_px, encoder.patch_mpp, encoder.width) == (224, 0.5, 3)
-    assert encoder.id.lower().startswith("uni-")
+    assert encoder.id.startswith("UNI-")
     np.testing.assert_allclose(encoder(WHITE)[0, 0], (1 - 0.485) / 0.229, rtol=1e-2)
 
 
@@ -176,6 +176,11 @@ def test_phikon_comes_through_transformers(timm: Any, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "transformers", module)
     encoder = load_encoder("hub:Phikon-v2", device="cpu", precision="full")
     np.testing.assert_allclose(encoder(WHITE)[0, 0], (1 - 0.485) / 0.229, rtol=1e-5)
+
+
+def test_a_namesake_of_another_owner_is_not_taken_for_it() -> None:
+    assert find_known("someone/UNI") is None
+    assert find_known("gigapath") is find_known("prov-gigapath/Prov-GigaPath") is KNOWN["prov-gigapath"]
 
 
 def test_the_table_is_consistent() -> None:

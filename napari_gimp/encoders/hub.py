@@ -147,12 +147,11 @@ def load_hub(
         The extra is not installed, the model does not exist, is gated, cannot be reached, or is not in the file.
     """
     choose_device(device)  # before gigabytes are fetched
-    short = name.removeprefix("hf-hub:").rsplit("/", 1)[-1]
-    known = KNOWN.get(ALIASES.get(short.lower(), short.lower()))
+    known = find_known(name)
     with _said(name, known.repository if known else name):
         network, model = (_known(known, weights), known) if known else _unknown(name, weights)
     return TorchEncoder(
-        torch_identifier(short, network, model.transforms),
+        torch_identifier(model.repository.rsplit("/", 1)[-1], network, model.transforms),
         network,
         model.transforms,
         patch_px=model.patch_px,
@@ -161,6 +160,13 @@ def load_hub(
         batch_size=batch_size,
         precision=precision,
     )
+
+
+def find_known(name: str) -> HubModel | None:
+    """The model of this short name or repository, in any case of letters."""
+    wanted = name.removeprefix("hf-hub:").lower()
+    by_repository = {model.repository.lower(): model for model in KNOWN.values()}
+    return KNOWN.get(ALIASES.get(wanted, wanted)) or by_repository.get(wanted)
 
 
 def _known(model: HubModel, weights: Path | None) -> nn.Module:

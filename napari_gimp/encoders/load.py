@@ -45,6 +45,8 @@ def load_encoder(
     InputError
         An unknown name, missing weights or extras, an absent device.
     """
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"--batch-size: expected at least 1, found {batch_size}; give a larger one or leave it out.")
     if name.startswith("hub:"):
         from napari_gimp.encoders.hub import load_hub
 

@@ -55,8 +55,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except _NO_WEIGHTS as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{path}: expected weights (safetensors or torch state dict), found: {reason}.") from error
+        found = "a file that is neither or damaged" if path.is_file() else "no such file"
+        raise InputError(
+            f"{path}: expected weights (safetensors or torch state dict), found {found}; give another --weights file."
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: expected a torch state dict of tensors, found another {type(state).__name__}.")
