@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any
 
-from superqt.utils import GeneratorWorker
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import WorkerBase
 
 QUIET_S = 0.1
 """Shortest time between two progress reports without news: at most ten a second reach the window."""
@@ -15,31 +17,49 @@ QUIET_S = 0.1
 def paced(work: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
     """The same generator with reports that carry neither tissue, grid nor map held back when they come too fast."""
     last = float("-inf")
-    while True:
-        try:
-            progress = next(work)
-        except StopIteration as end:
-            return end.value
-        now = time.monotonic()
-        news = progress.tissue is not None or progress.grid is not None or progress.partial is not None
-        if news or now - last >= QUIET_S:
-            last = now
-            yield progress
+    with closing(work):
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as end:
+                return end.value
+            now = time.monotonic()
+            news = progress.tissue is not None or progress.grid is not None or progress.partial is not None
+            if news or now - last >= QUIET_S:
+                last = now
+                yield progress
 
 
-def _drain(make: Callable[..., Generator[Any, None, Any]], *args: Any) -> Generator[Any, None, Any]:
-    work = make(*args)
-    try:
-        return (yield from paced(work))
-    finally:
-        work.close()
+class Said(QObject):
+    """What a worker says while it works."""
+
+    progress = Signal(object)
+
+
+class Worker(WorkerBase):
+    """Drains a generator in a thread and closes it there: a run that is given up frees its files at once."""
+
+    def __init__(self, make: Callable[..., Generator[Any, None, Any]], args: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.said = Said()
+        self._make, self._args = make, args
+
+    def work(self) -> Any:
+        """Step by step, until the end or until told to quit."""
+        with closing(paced(self._make(*self._args))) as steps:
+            while not self.abort_requested:
+                try:
+                    self.said.progress.emit(next(steps))
+                except StopIteration as end:
+                    return end.value
+        return None
 
 
 class Jobs:
     """The live workers of a window. A plain object, so that it outlives the widget that stops them."""
 
     def __init__(self) -> None:
-        self._live: list[GeneratorWorker] = []
+        self._live: list[Worker] = []
 
     def start(
         self,
@@ -50,8 +70,8 @@ class Jobs:
         yielded: Callable[[Any], None] = lambda progress: None,
     ) -> None:
         """Drain ``make(*args)`` in a thread; the callbacks run in the window's thread."""
-        worker = GeneratorWorker(_drain, make, *args)
-        worker.yielded.connect(yielded)
+        worker = Worker(make, args)
+        worker.said.progress.connect(yielded)
         worker.returned.connect(returned)
         worker.errored.connect(errored)
         worker.finished.connect(lambda *_: self._forget(worker))
@@ -68,7 +88,7 @@ class Jobs:
         """Whether a thread is still at work."""
         return any(worker.is_running for worker in self._live)
 
-    def _forget(self, worker: GeneratorWorker) -> None:
+    def _forget(self, worker: Worker) -> None:
         if worker in self._live:
             self._live.remove(worker)
 
