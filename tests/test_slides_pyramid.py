@@ -557,6 +557,39 @@ def test_every_odd_file_has_a_verdict(shared: Path) -> None:
     assert {path.name for path in (shared / "slides" / "odd").iterdir()} <= set(ODD)
 
 
+@pytest.fixture(scope="module")
+def small_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("damage") / "small.svs"
+    with tifffile.TiffWriter(path) as writer:
+        text = "Aperio Image Library v11.0.37\\n90x70 (64x64) JPEG Q=70|AppMag = 40|MPP = 0.25"
+        options = {"photometric": "rgb", "compression": "jpeg", "metadata": None}
+        writer.write(tissue_like((70, 90)), tile=(64, 64), description=text, **options)
+        writer.write(tissue_like((35, 45)), rowsperstrip=16, description=text, **options)
+    return path
+
+
+@given(st.lists(st.tuples(st.integers(4, 3000), st.integers(0, 255)), min_size=1, max_size=8), st.integers(200, 9000))
+@settings(max_examples=60, deadline=None)
+def test_damage_anywhere_is_a_sentence_or_a_slide(
+    small_slide: Path, damage: list[tuple[int, int]], length: int
+) -> None:
+    content = bytearray(small_slide.read_bytes())
+    for place, value in damage:
+        content[place % len(content)] = value
+    path = small_slide.with_name("damaged.svs")
+    path.write_bytes(content[:length])
+    sentence = ""
+    try:
+        with open_slide(path, cache=TileCache()) as slide:
+            assert slide.facts.name == "damaged"
+            slide.tile_levels[0].shown(0, 0)
+            for name in slide.facts.associated:
+                slide.associated_image(name)
+    except SlideError as refusal:
+        sentence = str(refusal)
+    assert "\n" not in sentence
+
+
 def test_without_the_extra_the_sentence_says_how_to_install_it(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -586,3 +619,12 @@ def test_a_folder_lists_its_slides_by_name(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "c").mkdir()
     assert [path.name for path in find_slides(tmp_path)] == ["a.TIF", "b.svs", "c.mrxs"]
+
+
+def test_the_files_of_a_dicom_slide_are_one(shared: Path, tmp_path: Path) -> None:
+    data = (shared / "slides" / "odd" / "wsi2dcm_jpeg.dicom.dcm").read_bytes()
+    at = data.index(b"\x20\x00\x0e\x00UI") + 12
+    for name in ("1.dcm", "2.dcm"):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "3.dcm").write_bytes(data[:at] + b"9" + data[at + 1 :])
+    assert [path.name for path in find_slides(tmp_path)] == ["1.dcm", "3.dcm"]

@@ -50,14 +50,16 @@ def read_header(path: Path, count: int = 65536) -> bytes:
     SlideError
         No such file, a folder, an empty file or one that may not be read.
     """
-    if not path.exists():
-        raise SlideError(f"Expected a slide, found no file {path}; check the path.")
-    if path.is_dir():
-        found = len(find_slides(path))
-        raise SlideError(f"Expected a slide, found the folder {path} with {found} slides in it; give one of its files.")
     try:
+        if path.is_dir():
+            found = len(find_slides(path))
+            raise SlideError(
+                f"Expected a slide, found the folder {path} with {found} slides in it; give one of its files."
+            )
         with path.open("rb") as file:
             header = file.read(count)
+    except FileNotFoundError as error:
+        raise SlideError(f"Expected a slide, found no file {path}; check the path.") from error
     except OSError as error:
         raise SlideError(f"Expected to read {path.name}, found: {error.strerror}; check its permissions.") from error
     if not header:
@@ -101,12 +103,24 @@ def needs_openslide(path: Path, header: bytes) -> bool:
 
 
 def find_slides(folder: Path) -> list[Path]:
-    """The files of a folder (not of its subfolders) that are named like slides, in order of their names."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
+    """The slides of a folder (not of its subfolders) in order of their names; a DICOM slide's many files are one."""
+    found, series = [], set()
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or not path.is_file():
+            continue
+        uid = _dicom_series(path) if path.suffix.lower() == ".dcm" else b""
+        if not uid or uid not in series:
+            found.append(path)
+        series.add(uid)
+    return found
+
+
+def _dicom_series(path: Path) -> bytes:
+    """SeriesInstanceUID (0020,000E) of a little-endian file with explicit types, as slide scanners write them."""
+    with path.open("rb") as file:
+        header = file.read(65536)
+    at = header.find(b"\x20\x00\x0e\x00UI")
+    return header[at + 8 : at + 8 + int.from_bytes(header[at + 6 : at + 8], "little")] if at >= 0 else b""
 
 
 def _is_text(header: bytes) -> bool:

@@ -31,7 +31,7 @@ from napari_gimp.slides.formats import (
 )
 from napari_gimp.slides.openslide_source import has_openslide, open_with_openslide
 from napari_gimp.slides.picture_source import open_picture
-from napari_gimp.slides.sources import Source
+from napari_gimp.slides.sources import PARSER_ERRORS, Source
 from napari_gimp.slides.spool import WholePicture
 from napari_gimp.slides.store import SlideStore
 from napari_gimp.slides.tiff_source import open_tiff
@@ -163,7 +163,7 @@ class Slide:
             raise SlideError(f"Expected an associated image of {self.path.name} ({has}), found the name {name!r}.")
         try:
             image = np.asarray(self._source.associated[name]())
-        except (RuntimeError, ValueError, OSError) as error:
+        except PARSER_ERRORS as error:
             raise SlideError(f"The image {name!r} of {self.path.name} will not decode: {error}.") from error
         return np.atleast_3d(image).astype(np.uint8, copy=False)
 

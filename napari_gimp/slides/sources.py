@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree.ElementTree import ParseError
 
 import numpy as np
+import tifffile
 
 from napari_gimp.slides.tiles import RawLevel, SlideError, TileError
+
+# What tiffslide, tifffile and the codecs raise on a malformed file: they let their own mistakes through.
+PARSER_ERRORS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    MemoryError,
+    EOFError,
+    OSError,
+    struct.error,
+    ParseError,
+    tifffile.TiffFileError,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from imagecodecs import DelayedImportError
+from jaxtyping import Int64
 from PIL import Image
 
 from napari_gimp.slides.sources import FileBytes
@@ -71,13 +72,13 @@ class TiffLevel(RawLevel):
         shape_yx: tuple[int, int],
         tile_yx: tuple[int, int],
         data: FileBytes,
-        segments: tuple[Sequence[int], Sequence[int]],
+        segments: tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]],
         decode_segment: Decode,
         colours: Colours,
         planes: int = 1,
     ) -> None:
         super().__init__(shape_yx, tile_yx)
-        self.offsets, self.counts = tuple(segments[0]), tuple(segments[1])
+        self.offsets, self.counts = segments
         self._data, self._decode, self._colours, self._planes = data, decode_segment, colours, planes
 
     def decode(self, row: int, column: int) -> Pixels:
@@ -96,12 +97,12 @@ class TiffLevel(RawLevel):
     def _segment(self, index: int) -> np.ndarray | None:
         if not self.counts[index]:
             return None
-        data = self._data.read(self.offsets[index], self.counts[index])
+        data = self._data.read(int(self.offsets[index]), int(self.counts[index]))
         try:
             return self._decode(data, index)
         except DelayedImportError as error:
             raise TileError(f"The codec of this slide is missing: {error}.") from error
-        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        except (RuntimeError, ValueError, TypeError, LookupError, MemoryError, OSError) as error:
             raise TileError(f"Tile {index} will not decode: {error}.") from error
 
 
@@ -124,11 +125,13 @@ def tiff_level(name: str, pages: Any, data: FileBytes) -> tuple[RawLevel, tuple[
     page = pages[0].aspage()
     colours, notes = _colours(name, page, len(pages))
     shape = int(page.imagelength), int(page.imagewidth)
+    if min(shape) < 1:
+        raise SlideError(f"Expected at least one pixel a side, found {shape} in {name}; copy or download it again.")
     if not page.is_tiled and page.is_contiguous and page.compression == 1 and page.planarconfig == 1 and page.dtype:
         return _plain_strips(page, shape, data, colours), notes
     planes = max(len(pages), page.samplesperpixel if page.planarconfig == 2 else 1)
-    offsets = [offset for k in range(len(pages)) for offset in pages[k].dataoffsets]
-    counts = [count for k in range(len(pages)) for count in pages[k].databytecounts]
+    offsets = np.concatenate([np.asarray(pages[k].dataoffsets, np.int64) for k in range(len(pages))])
+    counts = np.concatenate([np.asarray(pages[k].databytecounts, np.int64) for k in range(len(pages))])
     tile = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, shape[0]), shape[1])
     level = TiffLevel(shape, (int(tile[0]), int(tile[1])), data, (offsets, counts), _decoder(page), colours, planes)
     expected = level.grid_yx[0] * level.grid_yx[1] * planes
@@ -158,14 +161,13 @@ def _plain_strips(page: Any, shape: tuple[int, int], data: FileBytes, colours: C
     kind = np.dtype(page.parent.byteorder + page.dtype.char)
     row_bytes = shape[1] * samples * kind.itemsize
     rows = max(1, min(shape[0], STRIP_BYTES // row_bytes))
-    tops = range(0, shape[0], rows)
-    start = int(page.dataoffsets[0])
-    counts = [min(rows, shape[0] - top) * row_bytes for top in tops]
+    tops = np.arange(0, shape[0], rows)
+    counts = np.minimum(rows, shape[0] - tops) * row_bytes
 
     def decode_segment(data: bytes, index: int) -> np.ndarray:
         return np.frombuffer(data, kind).reshape(-1, shape[1], samples)
 
-    places = [start + top * row_bytes for top in tops]
+    places = int(page.dataoffsets[0]) + tops * row_bytes
     return TiffLevel(shape, (rows, shape[1]), data, (places, counts), decode_segment, colours)
 
 

@@ -8,29 +8,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import numpy as np
 import tifffile
 from tiffslide import TiffSlide
 from tiffslide.tiffslide import PROPERTY_NAME_MPP_X, PROPERTY_NAME_MPP_Y, PROPERTY_NAME_OBJECTIVE_POWER
 
-from napari_gimp.slides.sources import FileBytes, Source
+from napari_gimp.slides.sources import PARSER_ERRORS, FileBytes, Source
 from napari_gimp.slides.tiff_levels import TiffLevel, WholeSegment, tiff_level
 from napari_gimp.slides.tiles import RawLevel, SlideError
 
-# What tiffslide's and tifffile's parsers raise on malformed metadata (they let their own mistakes through).
-PARSER_ERRORS = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    AssertionError,
-    ParseError,
-    ZeroDivisionError,
-)
+MAX_LOST = 0.2
 VENDORS = {"svs": "aperio", "ndpi": "hamamatsu", "philips": "philips", "scn": "leica", "bif": "ventana"}
 # tifffile says on stderr what it could not parse; the user gets a sentence from us instead.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -46,7 +34,7 @@ def open_tiff(path: Path) -> Source:
     """
     try:
         slide = TiffSlide(path)
-    except (tifffile.TiffFileError, OSError, *PARSER_ERRORS) as error:
+    except PARSER_ERRORS as error:
         raise SlideError(
             f"Expected a TIFF slide, found a damaged or truncated one in {path.name} ({_short(error)});"
             " copy or download it again."
@@ -54,7 +42,7 @@ def open_tiff(path: Path) -> Source:
     data = FileBytes(path)
     try:
         return _source(path, slide, data)
-    except (OSError, tifffile.TiffFileError, *PARSER_ERRORS) as error:
+    except PARSER_ERRORS as error:
         data.close()
         slide.close()
         if isinstance(error, SlideError):
@@ -79,7 +67,7 @@ def _source(path: Path, slide: TiffSlide, data: FileBytes) -> Source:
         data.close()
         slide.close()
 
-    first = levels[0]
+    offsets = levels[0].offsets if isinstance(levels[0], TiffLevel) else np.empty(0, np.int64)
     return Source(
         format_name=_format_name(file),
         levels=levels,
@@ -90,7 +78,7 @@ def _source(path: Path, slide: TiffSlide, data: FileBytes) -> Source:
         associated=_associated(file, series),
         icc_profile=_icc(file),
         notes=(*notes, *level_notes),
-        offsets=first.offsets[:: max(1, len(first.offsets) // 8)] if isinstance(first, TiffLevel) else (),
+        offsets=tuple(offsets[:: max(1, len(offsets) // 8)].tolist()),
         costly=int(series.levels[0][0].compression) in {33003, 33004, 33005, 34712, 50002, 52546},
         close=close,
     )
@@ -126,11 +114,11 @@ def _levels(path: Path, series: Any, data: FileBytes) -> tuple[tuple[RawLevel, .
 
 def _truncation(path: Path, level: RawLevel, data: FileBytes) -> tuple[str, ...]:
     segments = level if isinstance(level, TiffLevel) else level.segment if isinstance(level, WholeSegment) else None
-    if segments is None or not segments.offsets:
+    if segments is None:
         return ()
-    ends = np.asarray(segments.offsets, np.int64) + np.asarray(segments.counts, np.int64)
+    ends = segments.offsets + segments.counts
     lost = int((ends > data.size).sum())
-    if lost > 0.2 * len(ends):
+    if lost > MAX_LOST * len(ends):
         raise SlideError(
             f"Expected a whole slide, found {path.name} cut off: {lost} of its {len(ends)} tiles lie beyond the end"
             " of the file; copy or download it again."
