@@ -19,7 +19,7 @@ from napari_gimp.types import Modality, PatchSpec, Scale
 
 if TYPE_CHECKING:
     from napari_gimp.study.cohort import Cohort
-    from napari_gimp.types import SlideFacts, Tissue
+    from napari_gimp.types import Profile, SlideFacts, Tissue
 
 app = App(
     name="napari-gimp",
@@ -40,6 +40,7 @@ BatchSize = Annotated[int | None, Parameter(help="Patches at once in the encoder
 Cache = Annotated[Path | None, Parameter(help="Folder for bags that are found again; the user's cache by default.")]
 Checkpoint = Annotated[Path, Parameter(help="Folder of a trained checkpoint.")]
 EncoderName = Annotated[str, Parameter(help="colour-texture, resnet18, resnet50, a .onnx file, hub:NAME.")]
+ExpressionScale = Annotated[Scale | None, Parameter(help="Scale of the expression file; detected when not given.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 Mpp = Annotated[float | None, Parameter(help="um per level-0 pixel, for slides that do not say (or say it wrong).")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace existing outputs.")]
@@ -60,7 +61,7 @@ class CohortOptions:
     cohort: Annotated[Path, Parameter(help="Table: case_id, slide_id, label[, site].")]
     features: Annotated[Path, Parameter(help="Folder of h5 bags named by slide, or one packed npz.")]
     expression: Annotated[Path | None, Parameter(help="Expression table of the cases; without it: image only.")] = None
-    expression_scale: Annotated[Scale | None, Parameter(help="Scale of the table; detected when not given.")] = None
+    expression_scale: ExpressionScale = None
     genes: Annotated[Path | None, Parameter(help="Text file, one gene a line: only these are used.")] = None
 
     def read(self) -> Cohort:
@@ -128,6 +129,7 @@ def embed(
             drawn = _drawn(slide.facts, tissue)
             work = pipeline.embed(slide, model, target, spec=spec, drawn=drawn, overwrite=overwrite)
             bag = drain(work, f"{path.name}: ")
+        tell(f"{path.name}: {note}" for note in pipeline.bag_notes(bag, spec.patch_px))
         return f"{len(bag)} patches x {bag.features.shape[1]} in {target}, {len(bag.missing_yx)} missing"
 
     return for_each(_slide_paths(slides), one)
@@ -142,6 +144,8 @@ def predict(
     out: Path,
     profile: ProfileFile = None,
     sample: SampleId = None,
+    expression_scale: ExpressionScale = None,
+    gene_map: Annotated[Path | None, Parameter(help="Table of gene identifiers and symbols.")] = None,
     bag: Annotated[Path | None, Parameter(help="Ready bag of the slide (ours or TRIDENT's): no embedding.")] = None,
     encoder: EncoderName | None = None,
     weights: Weights = None,
@@ -171,13 +175,17 @@ def predict(
     read_facts(checkpoint)  # a wrong checkpoint ends the batch before its first slide
     plan = pipeline.Analysis(checkpoint, encoder, weights, device, batch_size, bag, cache)
 
+    def genes_of(name: str) -> Profile | None:
+        if profile is None:
+            return None
+        return pipeline.read_profile(profile, name, sample, scale=expression_scale, gene_map=gene_map)
+
     def one(path: Path) -> str:
         with open_slide(path, mpp) as slide:
             tell(slide.facts.notes)
             folder = out / slide.facts.name
             check_free(folder, overwrite)
-            genes = None if profile is None else pipeline.read_profile(profile, slide.facts.name, sample)
-            work = pipeline.analyse(slide, plan, profile=genes, drawn=_drawn(slide.facts, tissue))
+            work = pipeline.analyse(slide, plan, profile=genes_of(slide.facts.name), drawn=_drawn(slide.facts, tissue))
             prediction = drain(work, f"{path.name}: ")
             tell(prediction.notes)
             export_prediction(prediction, folder, picture=slide.overview(), overwrite=overwrite)
@@ -292,7 +300,9 @@ def _slide_paths(given: list[Path]) -> list[Path]:
 
     paths = [path for item in given for path in (find_slides(item) if item.is_dir() else [item])]
     if not paths:
-        raise InputError(f"Expected slides in {', '.join(map(str, given))}, found none.")
+        raise InputError(
+            f"Expected slides in {', '.join(map(str, given))}, found none; give slide files or a folder of them."
+        )
     return paths
 
 
@@ -307,7 +317,12 @@ def _configs(config: Path | None, settings: tuple[str, ...]) -> tuple[Any, Any]:
     from napari_gimp.gimp.model import ModelConfig
     from napari_gimp.gimp.train import TrainConfig
 
-    values: dict[str, Any] = {} if config is None else tomllib.loads(config.read_text(encoding="utf-8"))
+    try:
+        values: dict[str, Any] = {} if config is None else tomllib.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{config}: expected a TOML file of settings (key = value), found {error}; see --set."
+        ) from error
     pairs = [item.partition("=") for item in settings]
     values |= {key.strip(): value.strip() for key, _, value in pairs}
     model_keys = describe(ModelConfig).keys()
@@ -322,8 +337,15 @@ def main(arguments: list[str] | None = None) -> None:
     Exit codes: 0 done, 2 bad input, 1 a defect of ours (with traceback), 130 interrupted.
     """
     try:
-        sys.exit(app(arguments or sys.argv[1:], exit_on_error=False, result_action="return_int_as_exit_code_else_zero"))
-    except CycloptsError:
+        code = app(
+            arguments or sys.argv[1:],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_int_as_exit_code_else_zero",
+        )
+        sys.exit(code)
+    except CycloptsError as problem:
+        tell([f"napari-gimp: {readable(problem)} (napari-gimp COMMAND --help lists what there is.)"])
         sys.exit(2)
     except (InputError, OSError) as problem:
         tell([f"napari-gimp: {readable(problem)}"])

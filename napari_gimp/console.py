@@ -87,5 +87,9 @@ def for_each(paths: list[Path], job: Callable[[Path], str]) -> int:
 def readable(problem: Exception) -> str:
     """One line of an error of the user's input or of the file system."""
     if isinstance(problem, OSError) and problem.strerror:
-        return f"{problem.strerror}: {problem.filename}" if problem.filename else problem.strerror
+        where = f"{problem.filename}: expected" if problem.filename else "Expected"
+        return (
+            f"{where} to read or write there, found: {problem.strerror}; check the path, its permissions and the free"
+            " space."
+        )
     return " ".join(str(problem).split())

@@ -182,7 +182,9 @@ def _features(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise InputError(f"{path}: expected a readable GeoJSON file, found {error.strerror or error}.") from error
     except ValueError as error:
-        raise InputError(f"{path.name}: expected GeoJSON, found text that is not JSON ({error}).") from error
+        raise InputError(
+            f"{path.name}: expected GeoJSON, found text that is not JSON ({error}); save it as GeoJSON again."
+        ) from error
     if isinstance(content, dict):
         content = content["features"] if isinstance(content.get("features"), list) else [content]
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):

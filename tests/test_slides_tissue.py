@@ -11,6 +11,8 @@ from napari_gimp.settings import InputError
 from napari_gimp.slides.patches import cut_patches
 from napari_gimp.slides.pyramid import Slide, open_slide
 from napari_gimp.slides.qc import OUTLINE_RGB, qc_picture
+from napari_gimp.slides.spool import WholePicture
+from napari_gimp.slides.tiles import Level, SlideTiles, TileCache
 from napari_gimp.slides.tissue import TissueSettings, detect_tissue, tissue_of
 from napari_gimp.types import PatchSpec, SlideFacts, Tissue
 
@@ -195,3 +197,6 @@ class _Slide(Slide):
     def __init__(self, levels: list[np.ndarray], mpp_yx: tuple[float, float] | None) -> None:
         shapes = tuple(level.shape[:2] for level in levels)
         self.levels, self.facts = tuple(levels), SlideFacts("empty.svs", "id", shapes[0], shapes, mpp_yx)
+        tiles = SlideTiles(TileCache())
+        raw = [WholePicture(shape, lambda k=k: levels[k]) for k, shape in enumerate(shapes)]
+        self.tile_levels = tuple(Level(each, tiles, keep=False) for each in raw)

@@ -26,6 +26,7 @@ from napari_gimp.types import (
     Prediction,
     Profile,
     Progress,
+    Scale,
     Tissue,
 )
 
@@ -125,15 +126,29 @@ def _encoder_name(facts: CheckpointFacts) -> str:
     )
 
 
-def read_profile(path: Path, slide_name: str, sample: str | None = None) -> Profile:
+def read_profile(
+    path: Path,
+    slide_name: str,
+    sample: str | None = None,
+    *,
+    scale: Scale | None = None,
+    gene_map: Path | None = None,
+) -> Profile:
     """The sample of an expression file that belongs to a slide (or is named), its notes with those of the match.
+
+    Parameters
+    ----------
+    scale
+        The file's scale as the user declares it; None finds it out.
+    gene_map
+        A table of identifier and symbol, for a file that names its genes otherwise than the checkpoint.
 
     Raises
     ------
     InputError
         Not an expression file, or no (or no single) sample of this slide in it.
     """
-    table = read_expression(path)
+    table = read_expression(path, scale=scale, gene_map=gene_map)
     match = choose_sample(table, slide_name, sample)
     profile = table.profile(match.sample)
     return replace(profile, notes=(*profile.notes, *match.notes))

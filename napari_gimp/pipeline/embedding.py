@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_gimp.bags import PartStore, bag_fingerprint, find_bag, write_bag
 from napari_gimp.encoders.base import Encoder
+from napari_gimp.files import write_whole
 from napari_gimp.pipeline.pace import Pace
 from napari_gimp.regions import mask_to_regions, read_geojson, regions_to_mask, write_geojson
 from napari_gimp.settings import InputError
@@ -104,7 +105,10 @@ def drawn_tissue(facts: SlideFacts, geojson: Path) -> Tissue:
     """The user's own tissue regions (level-0 pixels) as a mask at the slide's lowest level."""
     mask = regions_to_mask(read_geojson(geojson), facts.shape_yx, facts.level_shapes_yx[-1])
     if not mask.any():
-        raise InputError(f"{geojson.name}: expected regions on {facts.name}, found none that covers a pixel of it.")
+        raise InputError(
+            f"{geojson.name}: expected regions on {facts.name}, found none that covers a pixel of it; draw them on this"
+            " slide, in level-0 pixels."
+        )
     return Tissue(mask, facts.shape_yx, "drawn")
 
 
@@ -182,9 +186,7 @@ def _tissue_path(out: Path) -> Path:
 def _write_tissue(slide: Slide, tissue: Tissue, grid: PatchGrid, out: Path) -> None:
     write_geojson(_tissue_path(out), mask_to_regions(tissue.mask, tissue.slide_shape_yx, "tissue"))
     picture = qc_picture(np.asarray(slide.levels[-1][:]), tissue, grid)
-    beside = out.with_name(f".{out.stem}.qc.png")
-    picture.save(beside)
-    beside.replace(out.with_name(f"{out.stem}.qc.png"))
+    write_whole(out.with_name(f"{out.stem}.qc.png"), lambda beside: picture.save(beside, "PNG"))
 
 
 def _embedding_record(

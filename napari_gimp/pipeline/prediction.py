@@ -14,6 +14,7 @@ from jaxtyping import Float
 from napari_gimp.gimp.checkpoint import LoadedModel, check_bag
 from napari_gimp.gimp.model import GiMPOutput, patch_attention
 from napari_gimp.gimp.reconstruct import reconstruction_error
+from napari_gimp.pipeline.notes import bag_notes
 from napari_gimp.pipeline.pace import Pace
 from napari_gimp.settings import InputError
 from napari_gimp.types import (
@@ -116,8 +117,7 @@ def _forward(
 
 def _notes(bag: Bag, facts: CheckpointFacts, genes: AlignedGenes | None) -> tuple[str, ...]:
     notes = list(genes.notes) if genes is not None else ["No gene profile: the result is image-only."]
-    if len(bag.missing_yx):
-        notes.append(f"{len(bag.missing_yx)} of {len(bag) + len(bag.missing_yx)} patches could not be read.")
+    notes += bag_notes(bag, facts.patch_px)
     if facts.synthetic:
         notes.append(f"The checkpoint was trained on {facts.synthetic} cases: it says nothing about real patients.")
     return tuple(notes)

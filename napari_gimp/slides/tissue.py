@@ -12,6 +12,7 @@ from skimage.color import rgb2hsv
 from skimage.filters import apply_hysteresis_threshold
 
 from napari_gimp.settings import InputError, check_settings, setting
+from napari_gimp.slides.damage import unreadable
 from napari_gimp.slides.pyramid import Slide
 from napari_gimp.types import Tissue
 
@@ -67,6 +68,8 @@ SMALLEST_SHARE = 0.002
 def tissue_of(slide: Slide, settings: TissueSettings) -> Tissue:
     """Find the tissue of a slide on its coarsest level that is at least as fine as ``settings.mpp``.
 
+    What cannot be read may be tissue and counts as such: its patches are then missing, not silently left out.
+
     Raises
     ------
     InputError
@@ -74,10 +77,14 @@ def tissue_of(slide: Slide, settings: TissueSettings) -> Tissue:
     """
     mpp_yx = slide.facts.known_mpp_yx()
     fine = [k for k, down in enumerate(slide.facts.downsamples) if down * max(mpp_yx) <= settings.mpp]
-    picture = np.asarray(slide.levels[max(fine, default=0)][:])
+    level = max(fine, default=0)
+    picture = np.asarray(slide.levels[level][:])
     sides = [max(1, round(n * mpp / settings.mpp)) for n, mpp in zip(slide.facts.shape_yx, mpp_yx, strict=True)]
     small = _shrunk(picture, (min(sides[0], picture.shape[0]), min(sides[1], picture.shape[1])))
     mask = detect_tissue(small, max(settings.mpp, *mpp_yx), settings)
+    lost = unreadable(slide.tile_levels[level])
+    if lost.any():
+        mask = mask | _any_of(lost, (mask.shape[0], mask.shape[1]))
     if not mask.any():
         raise InputError(
             f"{slide.facts.name}: expected tissue on the slide, found none; draw the tissue yourself, or lower its"
@@ -123,6 +130,12 @@ def _shrunk(image: UInt8[np.ndarray, "h w 3"], shape: tuple[int, int]) -> UInt8[
     if image.shape[:2] == shape:
         return image
     return np.asarray(Image.fromarray(image).resize(shape[::-1], Image.Resampling.BOX))
+
+
+def _any_of(mask: Bool[np.ndarray, "h w"], shape: tuple[int, int]) -> Bool[np.ndarray, "a b"]:
+    """Coarse pixels that any true pixel touches."""
+    share = Image.fromarray(mask.astype(np.float32)).resize(shape[::-1], Image.Resampling.BOX)
+    return np.asarray(share) > 0
 
 
 def _enlarged(mask: Bool[np.ndarray, "a b"], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:

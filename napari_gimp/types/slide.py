@@ -62,7 +62,9 @@ def check_mpp(mpp_yx: tuple[float, float]) -> None:
         Outside 0.05 to 20 um per pixel.
     """
     if not all(MIN_MPP <= value <= MAX_MPP for value in mpp_yx):
-        raise InputError(f"Expected {MIN_MPP} to {MAX_MPP} um per pixel, found {mpp_yx[0]:g} x {mpp_yx[1]:g}.")
+        raise InputError(
+            f"Expected {MIN_MPP} to {MAX_MPP} um per pixel, found {mpp_yx[0]:g} x {mpp_yx[1]:g}; check the unit."
+        )
 
 
 @dataclass(frozen=True, eq=False)
