@@ -18,6 +18,7 @@ from napari_gimp.gimp.train import (
     finetune,
     make_fabric,
     pretrain,
+    refit_decoder,
     train_genes,
     validation_losses,
 )
@@ -142,6 +143,34 @@ def test_finetuning_ends_with_the_best_epoch():
     assert best is [s for s in ends if s.best][-1]
     assert len(ends) <= best.epoch + 3
     assert validation_losses(model, validation) == pytest.approx(dict(best.validation))
+
+
+def test_the_decoder_is_fitted_again_and_what_classifies_stays():
+    model, train, test = make_model(), alike_within(make_samples(32, 1)), alike_within(make_samples(20, 2))
+    config = replace(FAST, epochs_pretrain=20, lr_pretrain=1e-2, epochs_decoder=15, lr_decoder=1e-2)
+    run_step(pretrain, model, train, config)
+    run_step(finetune, model, train, replace(config, lr_finetune=2e-2))
+    stale, logits, before = masked_loss(model, test), case_logits(model, test[0]), snapshot(model)
+    run_step(refit_decoder, model, train, config)
+    assert masked_loss(model, test) < 0.92 * stale
+    for modality, values in case_logits(model, test[0]).items():
+        np.testing.assert_array_equal(values, logits[modality])
+    moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert {name for name in moved if not name.startswith("decoder")} == {"aggregator.mask_token"}
+
+
+def alike_within(samples: list[Sample]) -> list[Sample]:
+    """Patches that share most of their embedding with the rest of the bag, so that a hidden one can be told."""
+    rng = np.random.default_rng(1)
+    common = [rng.normal(size=(1, WIDTH)).astype(np.float32) * 2 for _ in samples]
+    return [replace(s, embeddings=s.embeddings * 0.3 + own) for s, own in zip(samples, common, strict=True)]
+
+
+@torch.no_grad()
+def masked_loss(model: GiMP, samples: list[Sample]) -> float:
+    """Masked patch modelling on other cases, dropout off."""
+    stage = PretrainStage(model.eval(), FAST)
+    return float(stage(**stage.batch(samples, torch.Generator().manual_seed(9)))["reconstruction"])
 
 
 def test_frozen_genes_stay_and_slow_genes_move_less():

@@ -25,6 +25,7 @@ TRAINING = TrainConfig(
     epochs_genes=6,
     epochs_pretrain=2,
     epochs_finetune=10,
+    epochs_decoder=3,
     lr_genes=1e-2,
     lr_pretrain=1e-3,
     lr_finetune=5e-3,
@@ -129,7 +130,8 @@ def test_the_checkpoint_says_what_it_is(trained, cohorts):
 def test_history_and_progress_cover_every_step(trained):
     out, _, progress = trained
     history = pd.read_csv(out.with_name("lung.history.csv"))
-    assert history.groupby("stage", sort=False).size().to_dict() == {"genes": 6, "pretrain": 2, "finetune": 10}
+    epochs = history.groupby("stage", sort=False).size().to_dict()
+    assert epochs == {"genes": 6, "pretrain": 2, "finetune": 10, "decoder": 3}
     tuned = history[history.stage == "finetune"]
     mean = tuned[["validation_both", "validation_image", "validation_genes"]].mean(axis=1)
     assert tuned.loc[mean.idxmin(), "best"]
@@ -138,6 +140,7 @@ def test_history_and_progress_cover_every_step(trained):
         "training on genes",
         "pre-training",
         "fine-tuning",
+        "fitting the decoder",
         "validating",
     ]
     for stage in {p.stage for p in progress}:

@@ -1,4 +1,4 @@
-"""The losses of the three training steps: modules that hold the model, take a batch and return its losses by name.
+"""The losses of the training steps: modules that hold the model, take a batch and return its losses by name.
 
 Modules, because Lightning Fabric sets precision (and, one day, several devices) up around a module's ``forward``;
 a batch enters as its tensors by name, because Fabric maps over what it is given.
@@ -7,7 +7,7 @@ a batch enters as its tensors by name, because Fabric maps over what it is given
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,25 @@ class PretrainStage(Stage):
             "active": torch.tensor(triplets.active if triplets.anchors else torch.nan),
             "image_margin": torch.tensor(triplet_margin(output.cls_image, batch.labels)),
         }
+
+
+class DecoderStage(PretrainStage):
+    """Masked patch modelling by the decoder (and mask token) alone: fine-tuning moved the tokens that it reads.
+
+    What classifies stays as it is to the bit; without this step the reconstruction reads tokens it was not fitted to.
+    """
+
+    def groups(self) -> list[Group]:
+        model = self.model
+        frozen = [module for module in (model.aggregator, model.gene_encoder) if module is not None]
+        return [Group(tuple(frozen), 0.0), Group((model.decoder,), tokens=(model.aggregator.mask_token,))]
+
+    def batch(self, samples: Sequence[Sample], generator: Generator) -> dict[str, Any]:
+        return super().batch([replace(sample, expression=None) for sample in samples], generator)
+
+    def forward(self, **tensors: Any) -> dict[str, Tensor]:
+        rebuilt = super().forward(**tensors)["reconstruction"]
+        return {"loss": rebuilt, "reconstruction": rebuilt}
 
 
 class FinetuneStage(Stage):

@@ -1,5 +1,6 @@
-"""One training loop with three thin callers: genes, pre-training, fine-tuning. Yields ``Step``; writes nothing.
+"""One training loop, thin callers: genes, pre-training, fine-tuning, the decoder after it. Yields ``Step``.
 
+Nothing is written or printed.
 On the CPU a seed fixes every number. Dropout draws from torch's global generator: each step seeds and restores it.
 """
 
@@ -20,13 +21,13 @@ from torch import Generator, Tensor, nn
 
 from napari_gimp.gimp.batches import balanced_batches, pad_samples
 from napari_gimp.gimp.model import GiMP
-from napari_gimp.gimp.stages import FinetuneStage, GenesStage, PretrainStage, Stage, run
+from napari_gimp.gimp.stages import DecoderStage, FinetuneStage, GenesStage, PretrainStage, Stage, run
 from napari_gimp.gimp.trainconfig import TrainConfig as TrainConfig
 from napari_gimp.settings import InputError
 from napari_gimp.types import MODALITIES, Modality, Sample
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-StageName = Literal["genes", "pretrain", "finetune"]
+StageName = Literal["genes", "pretrain", "finetune", "decoder"]
 Labels = Int[np.ndarray, " n"]
 Validation = Mapping[Modality, float]
 
@@ -119,6 +120,14 @@ def finetune(
     return _fit("finetune", stage, samples, labels, epochs, lr, fabric, generator, watch)
 
 
+def refit_decoder(
+    model: GiMP, samples: Sequence[Sample], labels: Labels, config: TrainConfig, fabric: Fabric, generator: Generator
+) -> Iterator[Step]:
+    """After step 3: the decoder alone learns to read the fine-tuned tokens. All samples have patches."""
+    stage = DecoderStage(model, config)
+    return _fit("decoder", stage, samples, labels, config.epochs_decoder, config.lr_decoder, fabric, generator)
+
+
 def _fit(
     name: StageName,
     stage: Stage,
@@ -162,6 +171,8 @@ def _parameter_groups(stage: Stage, lr: float) -> list[dict[str, Any]]:
         for weight in weights:
             weight.requires_grad_(group.factor > 0)
         if group.factor > 0:
+            for token in group.tokens:
+                token.requires_grad_(True)
             groups.append({"params": weights, "lr": lr * group.factor})
             groups.append({"params": list(group.tokens), "lr": lr * group.factor, "weight_decay": 0.0})
     return [group for group in groups if group["params"]]

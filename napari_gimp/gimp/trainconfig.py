@@ -10,11 +10,14 @@ from napari_gimp.settings import check_settings, setting
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The three training steps. A step with 0 epochs is left out."""
+    """The three training steps, and the decoder after them. A step with 0 epochs is left out."""
 
     epochs_genes: int = setting(30, "Epochs of the gene encoder on genes alone.", min=0, max=10_000)
     epochs_pretrain: int = setting(100, "Epochs of pre-training (masked patches and triplets).", min=0, max=10_000)
     epochs_finetune: int = setting(70, "Most epochs of fine-tuning; the best on validation counts.", min=0, max=10_000)
+    epochs_decoder: int = setting(
+        10, "Epochs in which the decoder learns to read the fine-tuned tokens.", min=0, max=10_000
+    )
     patience: int = setting(
         10, "Fine-tuning ends after so many epochs without a better validation loss.", min=1, max=10_000
     )
@@ -22,6 +25,7 @@ class TrainConfig:
     lr_genes: float = setting(1e-4, "Learning rate of the gene step.", min=0.0, max=1.0)
     lr_pretrain: float = setting(1e-4, "Learning rate of pre-training.", min=0.0, max=1.0)
     lr_finetune: float = setting(1e-4, "Learning rate of fine-tuning.", min=0.0, max=1.0)
+    lr_decoder: float = setting(1e-3, "Learning rate of the decoder after fine-tuning.", min=0.0, max=1.0)
     weight_decay: float = setting(1e-2, "Weight decay (AdamW).", min=0.0, max=1.0)
     clip: float = setting(1.0, "Largest norm of the gradient of a step.", min=1e-6, max=1e6)
 

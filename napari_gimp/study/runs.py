@@ -17,7 +17,16 @@ from scipy.special import softmax
 from napari_gimp.files import write_whole
 from napari_gimp.gimp.checkpoint import LoadedModel, load_model, read_facts, save_checkpoint
 from napari_gimp.gimp.model import GiMP, ModelConfig
-from napari_gimp.gimp.train import Step, TrainConfig, case_logits, finetune, make_fabric, pretrain, train_genes
+from napari_gimp.gimp.train import (
+    Step,
+    TrainConfig,
+    case_logits,
+    finetune,
+    make_fabric,
+    pretrain,
+    refit_decoder,
+    train_genes,
+)
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.evaluation import Evaluation, Probabilities, evaluate_predictions
@@ -25,7 +34,12 @@ from napari_gimp.study.preparation import Scaling, Split, fit_scaling, split_cas
 from napari_gimp.study.record import case_hash, history_writer, provenance, trained_on
 from napari_gimp.types import MODALITIES, CheckpointFacts, Modality, Progress
 
-STAGES: Mapping[str, str] = {"genes": "training on genes", "pretrain": "pre-training", "finetune": "fine-tuning"}
+STAGES: Mapping[str, str] = {
+    "genes": "training on genes",
+    "pretrain": "pre-training",
+    "finetune": "fine-tuning",
+    "decoder": "fitting the decoder",
+}
 
 
 def train_cohort(
@@ -133,6 +147,8 @@ def _three_steps(
         yield from pretrain(network, cohort.samples(imaged), labels[imaged], config, fabric, generator)
     held = cohort.samples(split.validation)
     yield from finetune(network, cohort.samples(train), labels[train], config, fabric, generator, held)
+    if config.epochs_pretrain and config.epochs_finetune:
+        yield from refit_decoder(network, cohort.samples(imaged, "image"), labels[imaged], config, fabric, generator)
 
 
 class _Pace:
