@@ -76,7 +76,9 @@ def embed(
     tissue_settings = tissue_settings or TissueSettings()
     mark = bag_fingerprint(slide.facts, spec, tissue_key(tissue_settings, drawn), encoder.id)
     stored = find_bag(out, mark)
+    parts = PartStore(out.parent, mark)
     if stored is not None and not overwrite:
+        parts.clear()  # a kill between writing the bag and clearing leaves them
         yield _stored_progress(stored, slide.facts, out)
         return stored
     if out.exists() and not overwrite:
@@ -86,7 +88,6 @@ def embed(
     grid = cut_patches(tissue, slide.facts, spec)
     yield Progress("finding tissue", 1, 1, "step", tissue=tissue, grid=grid)
     out.parent.mkdir(parents=True, exist_ok=True)
-    parts = PartStore(out.parent, mark)
     yield from _embed_missing_parts(slide, encoder, grid, spec, parts, preview, preview_s)
     record = _embedding_record(encoder, spec, tissue, tissue_settings)
     bag = _bag_of(parts, slide.facts, grid, encoder, fingerprint=mark, provenance=record)
@@ -194,7 +195,7 @@ def _embedding_record(
 ) -> dict[str, Any]:
     return {
         "encoder": encoder.id,
-        "patches": asdict(spec),
+        **asdict(spec),
         "tissue": tissue.source if tissue.source == "drawn" else asdict(tissue_settings),
         "napari-gimp": version("napari-gimp"),
     }
