@@ -84,25 +84,20 @@ def train_cohort(
         yield pace.progress(step)
     network.cpu().eval()
     metrics = yield from _validation_figures(network, cohort.subset(split.validation), seed)
+    run = {"seed": seed, "val_fraction": val_fraction, "device": str(fabric.device), "steps": len(history)}
     facts = CheckpointFacts(
-        name=out.name,
-        classes=cohort.classes,
-        encoder=cohort.encoder,
-        embedding_dim=cohort.embedding_dim,
-        genes=cohort.genes,
-        expression_scale=cohort.scale,
-        patch_px=scaling.patch_px,
-        patch_mpp=scaling.patch_mpp,
-        trained_on=trained_on(cohort, split),
-        synthetic=synthetic,
-        metrics=metrics,
-        provenance={
-            **provenance(cohort, split, training),
-            "seed": seed,
-            "val_fraction": val_fraction,
-            "device": str(fabric.device),
-            "steps": len(history),
-        },
+        out.name,
+        cohort.classes,
+        cohort.encoder,
+        cohort.embedding_dim,
+        cohort.genes,
+        cohort.scale,
+        scaling.patch_px,
+        scaling.patch_mpp,
+        trained_on(cohort, split),
+        synthetic,
+        metrics,
+        provenance(cohort, split, training) | run,
     )
     save_checkpoint(out, network, facts, overwrite=overwrite)
     write_whole(out.with_name(f"{out.name}.history.csv"), history_writer(history))
