@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -351,5 +352,6 @@ def main(arguments: list[str] | None = None) -> None:
         tell([f"napari-gimp: {readable(problem)}"])
         sys.exit(2)
     except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # zarr's reads that are given up are no news
         tell(["napari-gimp: interrupted; finished parts are kept and the same command goes on from them."])
         sys.exit(130)
