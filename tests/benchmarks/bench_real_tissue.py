@@ -271,15 +271,14 @@ def run_seed(tiles: Tiles, folder: Path, seed: int, sizes: Sizes = Sizes()) -> p
         "mosaics": mosaics("test", tiles, test_tiles, sizes.test_mosaics, rng),
         "tiles": single_tiles(tiles, test_tiles),
     }
-    train_singles = single_tiles(tiles, train_tiles, TURNS)
-    cohort = write_cohort(folder / "train", [*train_mosaics, *train_singles], tiles)
+    cohort = write_cohort(folder / "train", [*train_mosaics, *single_tiles(tiles, train_tiles, TURNS)], tiles)
     tests = {kind: write_cohort(folder / kind, cases, tiles) for kind, cases in test.items()}
     rows = {}
     for method, name, changes in (("GiMP", NAME, ()), ("untrained twin", f"{NAME}_untrained", UNTRAINED)):
         train(cohort, folder / name, [*sizes.settings, *changes], seed)
         rows[method] = {kind: evaluate(folder / name, path) for kind, path in tests.items()}
         rows[method]["attention"] = {"auc": attention_area(folder / name, test["mosaics"], folder / "mosaics")}
-    learnt = {"tiles": train_singles, "mosaics": train_mosaics}
+    learnt = {"tiles": single_tiles(tiles, train_tiles), "mosaics": train_mosaics}  # no copies: its folds stay apart
     for method, values in (("colour histogram", np.stack([tiles.colours] * TURNS)), ("mean embedding", tiles.features)):
         rows[method] = {kind: regression(means(values, learnt[kind]), means(values, test[kind])) for kind in test}
     rows["darkness"] = {"attention": {"auc": area_of(lambda case: tiles.darkness[case.tiles], test["mosaics"])}}
