@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+import bad_input_models
+import bad_input_outputs
+import bad_input_slides
 import numpy as np
 import pytest
-from bad_input_cases import ROWS, Desk, Lab
+from bad_input_lab import ROWS, Desk, Lab
 
 from napari_gimp import pipeline
 from napari_gimp.cli import main
@@ -20,6 +23,8 @@ from napari_gimp.encoders.load import load_encoder
 from napari_gimp.slides import open_slide
 from napari_gimp.synthetic.slide import write_pyramid
 
+MAKERS = (bad_input_slides, bad_input_outputs, bad_input_models)
+"""Importing them has filled ROWS."""
 TABLE = Path(__file__).parents[1] / "docs" / "bad-input.md"
 EXIT_CODES = {"refused": 2, "works, warns": 0, "the others are done": 2, "refused, goes on later": 2}
 
