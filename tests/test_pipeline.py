@@ -122,7 +122,7 @@ def test_unreadable_patches_are_counted_and_never_embedded(tiny, encoder, tmp_pa
 
 def test_the_main_job_shows_tissue_first_then_partial_maps_then_the_whole(tiny, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(embedding, "BATCH_PATCHES", 4)
-    plan = pipeline.Analysis(tiny.checkpoint, device="cpu", cache=tmp_path, maps=MapSettings(preview_s=0.2))
+    plan = pipeline.Analysis(tiny.checkpoint, device="cpu", cache=tmp_path, maps=MapSettings(preview_s=0.0))
     with open_slide(tiny.slide) as slide:
         profile = pipeline.read_profile(tiny.profile, slide.facts.name)
         prediction, seen = run(pipeline.analyse(slide, plan, profile=profile))

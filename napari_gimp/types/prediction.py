@@ -27,7 +27,7 @@ class MapSettings:
         "l1", "Distance between a patch's embedding and what was expected.", choices=("l1", "cosine")
     )
     seed: int = setting(0, "Seed of the masks of the masked reconstruction.", min=0)
-    preview_s: float = setting(3.0, "Shortest time between two partial maps.", min=0.2, max=600, unit="s")
+    preview_s: float = setting(3.0, "Shortest time between two partial maps.", min=0, max=600, unit="s")
 
     def __post_init__(self) -> None:
         check_settings(self)
