@@ -5,21 +5,41 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
 from napari_gimp import __version__
 from napari_gimp.bundled import DEMO_CHECKPOINT, has_display, resource, sample_folder
 from napari_gimp.console import drain, for_each, readable, tell
-from napari_gimp.settings import InputError, describe, with_overrides
-from napari_gimp.types import Modality, PatchSpec, Scale
+from napari_gimp.options import (
+    BagFile,
+    BatchSize,
+    Cache,
+    CaseKind,
+    Checkpoint,
+    CohortOptions,
+    Device,
+    EncoderName,
+    ExpressionScale,
+    Json,
+    Mpp,
+    Overwrite,
+    PatchMpp,
+    PatchPx,
+    ProfileFile,
+    SampleId,
+    Seed,
+    Slides,
+    TissueFile,
+    Weights,
+    read_configs,
+)
+from napari_gimp.settings import InputError
+from napari_gimp.types import Modality, PatchSpec
 
 if TYPE_CHECKING:
-    from napari_gimp.study.cohort import Cohort
     from napari_gimp.types import Profile, SlideFacts, Tissue
 
 app = App(
@@ -28,50 +48,6 @@ app = App(
     help="Whole-slide images and gene expression together, through GiMP. Research use only: not for diagnosis.",
     suppress_keyboard_interrupt=False,
 )
-
-
-def _help(config: type, name: str) -> Parameter:
-    about = describe(config)[name]
-    return Parameter(help=f"{about['help']} {about['unit']}".strip())
-
-
-Flag = Parameter(negative="")
-Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1, mps.")]
-BatchSize = Annotated[int | None, Parameter(help="Patches at once in the encoder; halved when memory runs out.")]
-Cache = Annotated[Path | None, Parameter(help="Folder for bags that are found again; the user's cache by default.")]
-Checkpoint = Annotated[Path, Parameter(help="Folder of a trained checkpoint.")]
-EncoderName = Annotated[str, Parameter(help="colour-texture, resnet18, resnet50, a .onnx file, hub:NAME.")]
-ExpressionScale = Annotated[Scale | None, Parameter(help="Scale of the expression file; detected when not given.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
-Mpp = Annotated[float | None, Parameter(help="um per level-0 pixel, for slides that do not say (or say it wrong).")]
-Overwrite = Annotated[bool, Parameter(negative="", help="Replace existing outputs.")]
-ProfileFile = Annotated[Path | None, Parameter(help="Expression file with the patient's genes.")]
-SampleId = Annotated[str | None, Parameter(help="Sample of the expression file; by barcode or name when not given.")]
-CaseKind = Literal["real", "pseudo", "synthetic"]
-Seed = Annotated[int, Parameter(help="Seed of everything random.")]
-Slides = Annotated[list[Path], Parameter(help="Slides, or folders of slides.")]
-TissueFile = Annotated[Path | None, Parameter(help="GeoJSON with the tissue, instead of detection.")]
-Weights = Annotated[Path | None, Parameter(help="Weights of the encoder: safetensors or a torch state dict.")]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class CohortOptions:
-    """The cohort on disk."""
-
-    cohort: Annotated[Path, Parameter(help="Table: case_id, slide_id, label[, site].")]
-    features: Annotated[Path, Parameter(help="Folder of h5 bags named by slide, or one packed npz.")]
-    expression: Annotated[Path | None, Parameter(help="Expression table of the cases; without it: image only.")] = None
-    expression_scale: ExpressionScale = None
-    genes: Annotated[Path | None, Parameter(help="Text file, one gene a line: only these are used.")] = None
-
-    def read(self) -> Cohort:
-        """The cohort, its notes told."""
-        from napari_gimp.study.cohort import read_cohort
-
-        cohort = read_cohort(self.cohort, self.features, self.expression, self.expression_scale, self.genes)
-        tell(cohort.notes)
-        return cohort
 
 
 @app.command
@@ -102,8 +78,8 @@ def embed(
     out: Path,
     weights: Weights = None,
     mpp: Mpp = None,
-    patch_px: Annotated[int | None, _help(PatchSpec, "patch_px")] = None,
-    patch_mpp: Annotated[float | None, _help(PatchSpec, "patch_mpp")] = None,
+    patch_px: PatchPx = None,
+    patch_mpp: PatchMpp = None,
     tissue: TissueFile = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
@@ -147,7 +123,7 @@ def predict(
     sample: SampleId = None,
     expression_scale: ExpressionScale = None,
     gene_map: Annotated[Path | None, Parameter(help="Table of gene identifiers and symbols.")] = None,
-    bag: Annotated[Path | None, Parameter(help="Ready bag of the slide (ours or TRIDENT's): no embedding.")] = None,
+    bag: BagFile = None,
     encoder: EncoderName | None = None,
     weights: Weights = None,
     mpp: Mpp = None,
@@ -197,8 +173,8 @@ def predict(
 
 @app.command
 def train(
-    cohort: CohortOptions,
     *,
+    cohort: CohortOptions,
     out: Path,
     val_fraction: Annotated[float, Parameter(help="Share of the cases kept to choose the epoch.")] = 0.2,
     config: Annotated[Path | None, Parameter(help="TOML file of settings; --set goes over it.")] = None,
@@ -219,7 +195,7 @@ def train(
     """
     from napari_gimp.study.runs import train_cohort
 
-    model, training = _configs(config, settings)
+    model, training = read_configs(config, settings)
     work = train_cohort(
         cohort.read(),
         out,
@@ -239,8 +215,8 @@ def train(
 def evaluate(
     checkpoint: Checkpoint,
     /,
-    cohort: CohortOptions,
     *,
+    cohort: CohortOptions,
     modality: Annotated[Modality, Parameter(help="Inputs of the headline figures.")] = "both",
     as_json: Annotated[Path | None, Parameter(name="--json", help="File for the figures.")] = None,
     out: Annotated[Path | None, Parameter(help="Folder for predictions.csv and the figures.")] = None,
@@ -311,25 +287,6 @@ def _drawn(facts: SlideFacts, tissue: Path | None) -> Tissue | None:
     from napari_gimp.pipeline import drawn_tissue
 
     return None if tissue is None else drawn_tissue(facts, tissue)
-
-
-def _configs(config: Path | None, settings: tuple[str, ...]) -> tuple[Any, Any]:
-    """Model and training settings: defaults, then the TOML file, then --set; each key goes where it is known."""
-    from napari_gimp.gimp.model import ModelConfig
-    from napari_gimp.gimp.train import TrainConfig
-
-    try:
-        values: dict[str, Any] = {} if config is None else tomllib.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{config}: expected a TOML file of settings (key = value), found {error}; see --set."
-        ) from error
-    pairs = [item.partition("=") for item in settings]
-    values |= {key.strip(): value.strip() for key, _, value in pairs}
-    model_keys = describe(ModelConfig).keys()
-    model = with_overrides(ModelConfig(), {key: value for key, value in values.items() if key in model_keys})
-    rest = {key: value for key, value in values.items() if key not in model_keys}
-    return model, with_overrides(TrainConfig(), rest)
 
 
 def main(arguments: list[str] | None = None) -> None:
