@@ -59,14 +59,33 @@ def command(*arguments: str | Path) -> None:
 def train(cohort: Path, out: Path, settings: Sequence[str], seed: int) -> None:
     """The ordinary ``train``; the last weights count (no case is held back to choose an epoch)."""
     chosen = [part for setting in settings for part in ("--set", setting)]
-    options = ["--case-kind", "pseudo", "--val-fraction", "0", "--device", "cpu", "--seed", str(seed), "--overwrite"]
+    options: list[str | Path] = [
+        "--case-kind",
+        "pseudo",
+        "--val-fraction",
+        "0",
+        "--device",
+        "cpu",
+        "--seed",
+        str(seed),
+        "--overwrite",
+    ]
     command("train", "--cohort", cohort, "--features", cohort.parent / "features", "--out", out, *options, *chosen)
 
 
 def evaluate(checkpoint: Path, cohort: Path) -> dict[str, float]:
     """Accuracy and AUC of the ordinary ``evaluate`` on images alone."""
     figures = checkpoint.with_name(f"{checkpoint.name}.{cohort.parent.name}.json")
-    given = ["--cohort", cohort, "--features", cohort.parent / "features", "--modality", "image", "--device", "cpu"]
+    given: list[str | Path] = [
+        "--cohort",
+        cohort,
+        "--features",
+        cohort.parent / "features",
+        "--modality",
+        "image",
+        "--device",
+        "cpu",
+    ]
     command("evaluate", checkpoint, *given, "--json", figures)
     found = json.loads(figures.read_text())
     return {"accuracy": found["accuracy"], "auc": found["auc"]}
@@ -154,7 +173,16 @@ def run_seed(tiles: Tiles, folder: Path, seed: int, sizes: Sizes = Sizes()) -> p
 
 def predict(checkpoint: Path, slide: Path, weights: Path, work: Path) -> dict[str, Any]:
     """The ordinary ``predict`` on a real slide."""
-    given = ["--encoder", weights, "--device", "cpu", "--cache", work / "cache", "--out", work / "predictions"]
+    given: list[str | Path] = [
+        "--encoder",
+        weights,
+        "--device",
+        "cpu",
+        "--cache",
+        work / "cache",
+        "--out",
+        work / "predictions",
+    ]
     command("predict", slide, "--checkpoint", checkpoint, *given, "--overwrite")
     found: dict[str, Any] = json.loads((work / "predictions" / slide.stem / "prediction.json").read_text())
     return found

@@ -41,7 +41,8 @@ class Tiles:
 
     def of(self, name: str, among: np.ndarray) -> np.ndarray:
         """Those of the indices ``among`` that are of one class."""
-        return among[self.classes[among] == name]
+        found: np.ndarray = among[self.classes[among] == name]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
