@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,8 +241,7 @@ class GimpWidget(QWidget):
         self._report(progress)
         facts = self.session.choices.slide
         if progress.tissue is not None and facts is not None and not self._tissue:
-            outlined = layers.tissue_layer(progress.tissue, facts)
-            self.canvas.soon(lambda: self.canvas.put(outlined))
+            self.canvas.put(layers.tissue_layer(progress.tissue, facts))
         if progress.partial is not None:
             self._take_prediction(progress.partial)
 
@@ -269,9 +267,9 @@ class GimpWidget(QWidget):
             return
         view, head = result.view.value(), result.head.currentText()
         for layer in layers.map_layers(prediction, view, head):
-            self.canvas.soon(partial(self.canvas.put, layer, opacity=view.opacity))
+            self.canvas.put(layer, opacity=view.opacity)
         if prediction.partial >= 1:
-            self.canvas.soon(partial(self.canvas.put, layers.top_layer(prediction, view, head)))
+            self.canvas.put(layers.top_layer(prediction, view, head))
             result.set_patches(*layers.patch_rows(prediction, view.top_patches, head))
 
     def _go_to_patch(self, row: int) -> None:
