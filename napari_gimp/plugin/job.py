@@ -13,8 +13,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Shapes
-
 from napari_gimp.genes import Expression, read_expression
 from napari_gimp.plugin.session import Request
 from napari_gimp.settings import InputError
@@ -64,7 +62,7 @@ def warm_up() -> Generator[Progress, None, None]:
     if sys.platform != "win32":
         importlib.import_module("napari_gimp.pipeline")
     yield Progress("loading torch", 0, 0, "step")
-    Shapes([[[0, 0], [1, 1]]], shape_type="rectangle")  # the first one imports triangulation, a third of a second
+    importlib.import_module("pandas")  # napari's tables of features: the first layer with one would wait for it
 
 
 def step_back() -> None:

@@ -12,6 +12,7 @@ from napari_gimp.plugin.preferences import PLUGIN
 from napari_gimp.plugin.widget import GimpWidget
 
 WIDGET = "GiMP: analyse slide"
+WINDOW_PX = (1440, 900)
 
 
 def open_viewer(
@@ -34,7 +35,9 @@ def open_viewer(
     """
     if sys.platform == "win32":
         importlib.import_module("napari_gimp.pipeline")  # torch must be loaded before Qt there
-    prepare(napari.Viewer(title="napari-gimp"), slide, profile, checkpoint, mpp, run)
+    viewer = napari.Viewer(title="napari-gimp")
+    viewer.window.resize(*WINDOW_PX)
+    prepare(viewer, slide, profile, checkpoint, mpp, run)
     napari.run()
 
 

@@ -97,6 +97,7 @@ def main(slide: Path, encoder: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = untrained(encoder, Path(folder))
         viewer = napari.Viewer(show=True)
+        viewer.window.resize(1400, 900)
         widget = prepare(viewer, slide, checkpoint=checkpoint)
         widget.panel.model.encoder.setCurrentText(encoder)
         widget.session.change(cache=Path(folder) / "bags", maps=replace(widget.session.choices.maps, preview_s=3.0))
