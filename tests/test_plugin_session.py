@@ -121,7 +121,7 @@ def test_notes_say_synthetic_and_missing() -> None:
 
 
 def test_slide_and_progress_in_words() -> None:
-    assert words.slide_words(SLIDE) == "1800 × 1600 px · 0.5 × 0.4 mm · 0.263 µm/px · 40×"
+    assert words.slide_words(SLIDE) == "1800 × 1600 px\n0.5 × 0.4 mm · 0.263 µm/px · 40×"
     assert "pixel size unknown" in words.slide_words(replace(SLIDE, mpp_yx=None))
     assert (
         words.progress_words(Progress("embedding", 3, 9, remaining_s=75.2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -250,6 +251,15 @@ class ErrorBox(QWidget):
         self.setVisible(False)
 
 
+NARROWEST_PX = 240
+LONG_WORD = r"\S{30,}"
+"""File names and identifiers too long for the panel's width."""
+
+
+def _breakable(word: re.Match[str]) -> str:
+    return re.sub(r"([_./\\-])", "\\1\u200b", word.group())
+
+
 class Words(QLabel):
     """A label that wraps, can be copied from and takes no room while it is empty."""
 
@@ -257,10 +267,15 @@ class Words(QLabel):
         super().__init__(objectName=name, wordWrap=True, visible=False)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        self.setMinimumWidth(NARROWEST_PX)
 
     def setText(self, text: str) -> None:
-        super().setText(text)
+        super().setText(re.sub(LONG_WORD, _breakable, text))
         self.setVisible(bool(text))
+
+    def text(self) -> str:
+        """The text as it was set, without the places where it may break."""
+        return str(super().text()).replace("\u200b", "")
 
 
 def silently(widget: QWidget, act: Callable[[], object]) -> None:

@@ -115,6 +115,9 @@ class ProfileSection(QGroupBox):
         self._form.addRow(self.file)
         self._form.addRow("Sample", self.samples)
         self._form.addRow(self.facts)
+        self.detected = Words("profile.detected")
+        self._fold = folded("Detected in the file", self.detected)
+        self._form.addRow(self._fold)
         self.set_samples((), "")
         self.file.chosen.connect(self.file_chosen)
         self.samples.currentIndexChanged.connect(lambda i: self.sample_chosen.emit(self.samples.itemText(i)))
@@ -123,6 +126,7 @@ class ProfileSection(QGroupBox):
         """The samples of the file; hidden while there is none. No current one: the user is asked."""
         silently(self.samples, lambda: _fill(self.samples, names, current))
         self._form.setRowVisible(self.samples, bool(names))
+        self._form.setRowVisible(self._fold, bool(names))
 
     def show_sample(self, name: str) -> None:
         """Show which sample is taken; says nothing."""
@@ -315,9 +319,12 @@ class ResultSection(QGroupBox):
 
 def folded(title: str, content: QWidget) -> QCollapsible:
     """Content behind a title that opens without an animation."""
-    fold = QCollapsible(title)
+    fold, inner = QCollapsible(title), QWidget()  # the fold sets its content's height: a part may have one of its own
+    layout = QVBoxLayout(inner)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(content)
     fold.setDuration(0)
-    fold.setContent(content)
+    fold.setContent(inner)
     fold.collapse(animate=False)
     return fold
 

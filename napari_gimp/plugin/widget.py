@@ -336,9 +336,12 @@ class GimpWidget(QWidget):
             genes = aligned(chosen)
         except InputError:
             genes = None
-        notes = (*chosen.sample_notes, *chosen.expression.notes)
-        lines = words.profile_words(len(chosen.expression.samples), chosen.expression.scale, genes, notes)
-        self.panel.profile.facts.setText("\n".join(lines))
+        expression, profile = chosen.expression, self.panel.profile
+        lines = words.profile_words(
+            len(expression.samples), expression.scale, genes, chosen.sample_notes, expression.notes
+        )
+        profile.facts.setText("\n".join(lines))
+        profile.detected.setText("\n".join(expression.notes))
 
     def showEvent(self, event: QShowEvent) -> None:
         """The main window is known once the widget is docked: its closing ends the run."""

@@ -12,18 +12,16 @@ MODALITY_WORDS: dict[Modality, str] = {"both": "image and genes", "image": "imag
 
 
 def slide_words(facts: SlideFacts) -> str:
-    """Size in pixels and mm, pixel size, magnification."""
+    """Size in pixels; size in mm, pixel size and magnification on a second line."""
     height, width = facts.shape_yx
-    words = [f"{width} × {height} px"]
-    if facts.mpp_yx is None:
-        words.append("pixel size unknown")
-    else:
+    words = ["pixel size unknown"]
+    if facts.mpp_yx is not None:
         mpp_y, mpp_x = facts.mpp_yx
-        words.append(f"{width * mpp_x / 1000:.1f} × {height * mpp_y / 1000:.1f} mm")
-        words.append(f"{mpp_x:.4g} µm/px" if mpp_x == mpp_y else f"{mpp_x:.4g} × {mpp_y:.4g} µm/px")
+        size = f"{mpp_x:.4g} µm/px" if mpp_x == mpp_y else f"{mpp_x:.4g} × {mpp_y:.4g} µm/px"
+        words = [f"{width * mpp_x / 1000:.1f} × {height * mpp_y / 1000:.1f} mm", size]
     if facts.magnification:
         words.append(f"{facts.magnification:g}×")
-    return " · ".join(words)
+    return f"{width} × {height} px\n" + " · ".join(words)
 
 
 def checkpoint_words(facts: CheckpointFacts) -> tuple[str, ...]:
@@ -38,13 +36,15 @@ def checkpoint_words(facts: CheckpointFacts) -> tuple[str, ...]:
     return (*lines, f"Genes: {genes}")
 
 
-def profile_words(samples: int, scale: str, aligned: AlignedGenes | None, notes: Sequence[str] = ()) -> tuple[str, ...]:
+def profile_words(
+    samples: int, scale: str, aligned: AlignedGenes | None, notes: Sequence[str] = (), detected: Sequence[str] = ()
+) -> tuple[str, ...]:
     """How many samples, which scale was detected, how many of the checkpoint's genes are there."""
     lines = [f"{samples} sample{'s' * (samples != 1)} · detected scale: {scale}"]
     if aligned is not None:
         have, total = len(aligned.values) - len(aligned.missing), len(aligned.values)
         lines.append(f"Coverage: {have} of {total} genes of the checkpoint ({aligned.coverage:.0%})")
-        notes = (*notes, *(note for note in aligned.notes if note not in notes))
+        notes = (*notes, *(note for note in aligned.notes if note not in (*notes, *detected)))
     return (*lines, *notes)
 
 
