@@ -257,8 +257,8 @@ class PartStore:
             write_whole(self.folder / f"part-{both.min():09d}-{array_hash(both)[:8]}.npz", fill)
 
     def done(self) -> dict[int, Path]:
-        """Patch index -> its part, for every patch that is embedded or known to be unreadable."""
-        return {int(i): path for path, part in self._whole() for i in (*part["index"], *part["missing"])}
+        """Patch index -> its part, for every patch that is embedded; unreadable ones are tried again by a later run."""
+        return {int(i): path for path, part in self._whole() for i in part["index"]}
 
     def collect(self) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n D"], Int[np.ndarray, " m"]]:
         """All parts as one: patch indices in scan order, their features, indices of unreadable patches."""
@@ -267,7 +267,7 @@ class PartStore:
             return np.empty(0, np.int64), np.empty((0, 0), np.float32), np.empty(0, np.int64)
         index, first = np.unique(np.concatenate([part["index"] for part in parts]), return_index=True)
         features = np.concatenate([part["features"] for part in parts])[first]
-        return index, features, np.unique(np.concatenate([part["missing"] for part in parts]))
+        return index, features, np.setdiff1d(np.concatenate([part["missing"] for part in parts]), index)
 
     def clear(self) -> None:
         """Remove the folder with all its parts."""

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from napari_gimp import pipeline
+from napari_gimp.bags import read_bag
 from napari_gimp.encoders.load import load_encoder
 from napari_gimp.gimp.checkpoint import load_model
 from napari_gimp.pipeline import embedding
 from napari_gimp.settings import InputError
-from napari_gimp.slides import open_slide
+from napari_gimp.slides import open_slide, reading
 from napari_gimp.slides.reading import PatchBatch
+from napari_gimp.slides.tiles import TileError
 from napari_gimp.types import Bag, MapSettings, Prediction, Progress, Tissue
 
 
@@ -118,6 +120,59 @@ def test_unreadable_patches_are_counted_and_never_embedded(tiny, encoder, tmp_pa
     prediction = predict(tiny, bag)
     assert len(prediction.missing_yx) == 1
     assert any("could not be read" in note for note in prediction.notes)
+
+
+class Scratched:
+    """Patches that will not decode: their places in the order in which the slide's patches are read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, corners: np.ndarray) -> None:
+        self.lost: set[int] = set()
+        self.place = {tuple(corner): k for k, corner in enumerate(corners.tolist())}
+        self.read = reading.read_patch
+        monkeypatch.setattr(reading, "read_patch", self)
+        monkeypatch.setattr(embedding, "PART_PATCHES", 1)
+        monkeypatch.setattr(embedding, "BATCH_PATCHES", 1)
+
+    def __call__(self, slide: Any, corner: tuple[int, int], *more: Any) -> np.ndarray:
+        if self.place[corner] in self.lost:
+            raise TileError("scratched")
+        return self.read(slide, corner, *more)
+
+
+def test_the_limit_of_unreadable_patches_is_of_the_slide_not_of_what_a_stopped_run_left(
+    tiny, encoder, bag_path, tmp_path, monkeypatch
+) -> None:
+    out, corners = tmp_path / "bag.h5", read_bag(bag_path).grid.coords_yx
+    count = len(corners)
+    scratched = Scratched(monkeypatch, corners)
+    scratched.lost = set(range(0, count, 3))
+    with open_slide(tiny.slide) as slide:
+        for _ in range(3):  # running again does not get around it
+            with pytest.raises(InputError, match="at least 80%"):
+                run(pipeline.embed(slide, encoder, out))
+        scratched.lost = {count - 1, count - 2}  # two of the slide, most of what is left to read
+        work = pipeline.embed(slide, encoder, out)
+        while next(work).done < count - 3:
+            pass
+        work.close()
+        bag, _ = run(pipeline.embed(slide, encoder, out))
+    assert len(bag.missing_yx) == 2
+    assert len(bag) == count - 2
+
+
+def test_patches_that_were_unreadable_are_tried_again(tiny, encoder, bag_path, tmp_path, monkeypatch) -> None:
+    out, whole = tmp_path / "bag.h5", read_bag(bag_path)
+    scratched = Scratched(monkeypatch, whole.grid.coords_yx)
+    scratched.lost = {0, 1}
+    with open_slide(tiny.slide) as slide:
+        work = pipeline.embed(slide, encoder, out)
+        while next(work).done < len(whole) - 2:
+            pass
+        work.close()
+        scratched.lost = set()
+        bag, _ = run(pipeline.embed(slide, encoder, out))
+    assert len(bag.missing_yx) == 0
+    np.testing.assert_array_equal(bag.grid.coords_yx, whole.grid.coords_yx)
 
 
 def test_the_main_job_shows_tissue_first_then_partial_maps_then_the_whole(tiny, tmp_path, monkeypatch) -> None:

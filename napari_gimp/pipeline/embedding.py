@@ -137,7 +137,7 @@ def _embed_missing_parts(
     todo = np.setdiff1d(np.arange(len(grid)), done)
     pace, due, count = Pace(len(grid), len(done)), time.monotonic() + preview_s, len(done)
     collector = _PartCollector(parts)
-    for batch in read_patches(slide, grid.take(todo), spec.patch_px, batch_size=BATCH_PATCHES):
+    for batch in read_patches(slide, grid.take(todo), spec.patch_px, batch_size=BATCH_PATCHES, of=len(grid)):
         collector.add(todo[batch.index], encoder(batch.pixels), todo[batch.missing])
         count += len(batch.index) + len(batch.missing)
         partial = None

@@ -51,6 +51,7 @@ def read_patches(
     batch_size: int = 32,
     threads: int | None = None,
     prefetch: int = 4,
+    of: int | None = None,
 ) -> Iterator[PatchBatch]:
     """All patches of a grid in its order, resampled to ``patch_px`` with an area filter.
 
@@ -69,13 +70,15 @@ def read_patches(
         Threads that read; by default one for each processor, at most 8.
     prefetch
         Batches read ahead of the caller. Closing the iterator ends the reading.
+    of
+        Patches of the whole slide, where ``grid`` is only what an earlier reading left of them.
 
     Raises
     ------
     SlideError
         More than 20 % of the patches cannot be read, or the slide has been closed.
     """
-    threads = threads or min(os.cpu_count() or 1, MAX_THREADS)
+    threads, of = threads or min(os.cpu_count() or 1, MAX_THREADS), of or len(grid)
     stop = threading.Event()
     starts = iter(range(0, len(grid), batch_size))
     with ThreadPoolExecutor(threads, thread_name_prefix="patches") as pool:
@@ -93,7 +96,7 @@ def read_patches(
                 batch = waiting.popleft().result()
                 refill()
                 missing += len(batch.missing)
-                _check_missing(slide, missing, len(grid))
+                _check_missing(slide, missing, of)
                 yield batch
         finally:
             stop.set()
