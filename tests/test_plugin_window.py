@@ -110,6 +110,15 @@ def test_without_a_slide_the_panel_says_what_to_do(room: Room) -> None:
     assert "Open a slide" in room.widget.panel.runs.reason.text()
 
 
+def test_a_folder_is_not_the_demo_until_it_is_chosen(room: Room) -> None:
+    room.open()
+    model = room.widget.panel.model
+    model.kind.setCurrentText("folder of a checkpoint")
+    assert "Choose a checkpoint" in room.widget.session.why_not
+    model.kind.setCurrentText("synthetic demo model")
+    assert room.widget.session.why_not == ""
+
+
 def test_unknown_pixel_size_is_asked_for(room: Room, qtbot: object) -> None:
     layer, panel = room.open("silent.tif"), room.widget.panel
     assert panel.slide.mpp.isVisibleTo(panel)

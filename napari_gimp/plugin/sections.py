@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
@@ -45,6 +46,7 @@ class SlideSection(QGroupBox):
     mpp_given = Signal(float)
     tissue_chosen = Signal(str)
     edit_tissue = Signal()
+    background_wanted = Signal(bool)
 
     def __init__(self) -> None:
         super().__init__("Slide")
@@ -67,6 +69,10 @@ class SlideSection(QGroupBox):
         self.edit = QPushButton("Edit…", objectName="tissue.edit")
         self.edit.setToolTip("Turn the tissue that was found into a Labels layer to paint on; the next run takes it.")
         self._form.addRow("Tissue", beside(self.tissue, self.edit))
+        self.background = QCheckBox("Load tiles in the background", objectName="background")
+        self.background.setToolTip("napari's setting for asynchronous slicing: smoother panning, tiles appear later.")
+        self._form.addRow(self.background)
+        self.background.toggled.connect(self.background_wanted)
         self.set_tissue_layers(())
         self.slides.currentTextChanged.connect(self.slide_chosen)
         self.mpp.valueChanged.connect(self.mpp_given)
@@ -137,6 +143,7 @@ class ModelSection(QGroupBox):
     """Checkpoint, device and, folded, encoder, embeddings, patches and maps."""
 
     checkpoint_chosen = Signal(object)
+    demo_chosen = Signal()
     changed = Signal()
 
     def __init__(self, encoders: Sequence[str], device: str, encoder: str) -> None:
@@ -191,7 +198,10 @@ class ModelSection(QGroupBox):
 
     def _kind_picked(self, kind: str) -> None:
         self.set_own_folder(kind == FOLDER)
-        self.checkpoint_chosen.emit(None if kind == DEMO else self.folder.path)
+        if kind == DEMO:
+            self.demo_chosen.emit()
+        else:
+            self.checkpoint_chosen.emit(self.folder.path)
 
     def set_own_folder(self, own: bool) -> None:
         """Show the folder field or the bundled demo model; says nothing."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Labels, Layer, Shapes
+from napari.settings import get_settings
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
@@ -64,9 +65,12 @@ class GimpWidget(QWidget):
         panel.slide.mpp_given.connect(self.give_mpp)
         panel.slide.tissue_chosen.connect(self._choose_tissue)
         panel.slide.edit_tissue.connect(self._edit_tissue)
+        panel.slide.background.setChecked(get_settings().experimental.async_)
+        panel.slide.background_wanted.connect(_load_in_background)
         panel.profile.file_chosen.connect(self.load_profile)
         panel.profile.sample_chosen.connect(self._choose_sample)
-        panel.model.checkpoint_chosen.connect(self.load_checkpoint)
+        panel.model.checkpoint_chosen.connect(self._choose_checkpoint)
+        panel.model.demo_chosen.connect(lambda: self.load_checkpoint(None))
         panel.model.changed.connect(self._model_changed)
         panel.runs.run.connect(self.run)
         panel.runs.cancel.connect(self.cancel)
@@ -171,6 +175,12 @@ class GimpWidget(QWidget):
     def _choose_sample(self, sample: str) -> None:
         if sample:
             self._match_sample(sample)
+
+    def _choose_checkpoint(self, path: Path | None) -> None:
+        if path is None:
+            self.session.change(checkpoint=None, facts=None)
+        else:
+            self.load_checkpoint(path)
 
     def load_checkpoint(self, path: Path | None) -> None:
         """Take a checkpoint folder; None is the bundled demo model."""
@@ -357,3 +367,8 @@ class GimpWidget(QWidget):
             self.canvas.stop()
             self.jobs.stop()
         return bool(super().eventFilter(watched, event))
+
+
+def _load_in_background(wanted: bool) -> None:
+    """The user's napari setting, changed because the user said so."""
+    get_settings().experimental.async_ = wanted
