@@ -24,7 +24,7 @@ from napari_gimp.gimp.checkpoint import (
 )
 from napari_gimp.gimp.model import GiMP, ModelConfig
 from napari_gimp.settings import InputError
-from napari_gimp.types import Bag, CheckpointFacts
+from napari_gimp.types import Bag, CheckpointFacts, PatchGrid
 
 SMALL = ModelConfig(
     d=8, heads=2, layers=1, landmarks=7, fragment_genes=2, groups=2, head_hidden=3, window=17, mask="contiguous"
@@ -228,3 +228,13 @@ def test_bags_of_another_encoder_are_refused() -> None:
 def test_unnamed_encoders_are_warned_about(trained: str | None, made: str | None, who: str) -> None:
     (note,) = check_bag(replace(FACTS, encoder=trained), bag(made))
     assert f"{who} does not name its encoder" in note
+
+
+@pytest.mark.parametrize(("side_px", "warned"), [(512.0, False), (508.0, False), (1024.0, True), (256.0, True)])
+def test_patches_of_another_size_are_warned_about(side_px: float, warned: bool) -> None:
+    grid = PatchGrid(np.zeros((3, 2), np.int64), (side_px, side_px), (side_px, side_px), (9000, 9000), (0.25, 0.25))
+    facts = replace(FACTS, patch_px=256, patch_mpp=0.5)
+    notes = check_bag(facts, replace(bag(facts.encoder), grid=grid))
+    assert bool(notes) == warned
+    assert all(f"patches of {side_px / 4:.4g} um" in note and "trained on 128 um" in note for note in notes)
+    assert check_bag(facts, replace(bag(facts.encoder), grid=replace(grid, mpp_yx=None))) == ()

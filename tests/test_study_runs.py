@@ -125,6 +125,12 @@ def test_the_checkpoint_says_what_it_is(trained, cohorts):
     assert len(record["train_cases"]) == 56
     assert "case-" not in json.dumps([record["train_cases"], record["validation_cases"]])
     assert record["training"]["lr_genes"] == TRAINING.lr_genes
+    assert [note.split(":")[0] for note in record["cohort_notes"]] == ["Cohort train", "Format", "Samples", "Scale"]
+
+
+def test_a_checkpoint_names_no_case_sample_or_slide(cohorts, trained):
+    assert "case-1-0" in " ".join(cohorts[0].notes)  # one of those without expression, told to the user
+    assert "case-" not in (trained[0] / "checkpoint.json").read_text(encoding="utf-8")
 
 
 def test_history_and_progress_cover_every_step(trained):
@@ -257,6 +263,17 @@ def test_another_encoder_labels_or_scale_are_refused(trained, cohorts, tmp_path)
     scaled = read(tmp_path / "labels", expression_scale="counts")
     with pytest.raises(InputError, match="scale counts"):
         evaluate(trained[0], scaled.with_classes(("LUAD", "LUSC")))
+
+
+def test_bags_of_patches_of_another_size_are_said_beside_the_figures(trained, tmp_path):
+    cohort = read(write_cohort(tmp_path, 6, 9))
+    assert not any("um a side" in note for note in evaluate(trained[0], cohort).notes)
+    (bag,) = cohort.bags(0)
+    wide = replace(bag.grid, size_yx_px=(1024.0, 1024.0), stride_yx_px=(1024.0, 1024.0))
+    write_bag(tmp_path / "features" / f"{bag.slide}.h5", replace(bag, grid=wide))
+    (note,) = (note for note in evaluate(trained[0], read(tmp_path)).notes if "um a side" in note)
+    assert "256 um a side" in note
+    assert "trained on 128 um" in note
 
 
 def test_a_cohort_without_what_the_modality_needs_is_refused(trained, cohorts):

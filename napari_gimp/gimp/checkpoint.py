@@ -18,6 +18,9 @@ from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.settings import InputError
 from napari_gimp.types import Bag, CheckpointFacts
 
+SAME_SIZE = 0.02
+"""Patches may differ by this share: the nominal magnifications of files are no better."""
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -105,7 +108,7 @@ def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
 
 
 def check_bag(facts: CheckpointFacts, bag: Bag) -> tuple[str, ...]:
-    """Refuse a bag that another encoder made; warn where it cannot be told.
+    """Refuse a bag that another encoder made; warn where it cannot be told, and of patches of another size.
 
     Returns
     -------
@@ -124,13 +127,28 @@ def check_bag(facts: CheckpointFacts, bag: Bag) -> tuple[str, ...]:
             f"{bag.slide}: expected embeddings {facts.embedding_dim} wide, found {width}; embed the slide with the"
             f" encoder of the checkpoint ({facts.encoder or 'unnamed'})."
         )
+    notes = _compare_patches(facts, bag)
     if facts.encoder is None or bag.encoder is None:
         unnamed = "the checkpoint" if facts.encoder is None else "the bag"
         return (
             f"{bag.slide}: {unnamed} does not name its encoder; only the width of the embeddings ({width}) was"
             " compared. The result means nothing if the encoders differ.",
+            *notes,
         )
-    return ()
+    return notes
+
+
+def _compare_patches(facts: CheckpointFacts, bag: Bag) -> tuple[str, ...]:
+    """A warning where patches cover another stretch of tissue than those of the training."""
+    if bag.grid is None or bag.grid.mpp_yx is None or facts.patch_px is None or facts.patch_mpp is None:
+        return ()
+    trained_um, found_um = facts.patch_px * facts.patch_mpp, bag.grid.size_yx_px[0] * bag.grid.mpp_yx[0]
+    if abs(found_um / trained_um - 1) <= SAME_SIZE:
+        return ()
+    return (
+        f"Warning: {bag.slide}: patches of {found_um:.4g} um a side, {facts.name} was trained on {trained_um:.4g} um;"
+        " embed the slide as for the training.",
+    )
 
 
 def check_encoder(facts: CheckpointFacts, encoder: str, slide: str = "GiMP") -> None:

@@ -38,8 +38,14 @@ def provenance(cohort: Cohort, split: Split, training: TrainConfig) -> dict[str,
         "train_cases": [case_hash(cohort.cases[i]) for i in split.train],
         "validation_cases": [case_hash(cohort.cases[i]) for i in split.validation],
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-        "cohort_notes": list(cohort.notes),
+        "cohort_notes": _nameless_notes(cohort),
     }
+
+
+def _nameless_notes(cohort: Cohort) -> list[str]:
+    """Census of the cohort; format, size and scale of its expression: the notes that name no case, sample or file."""
+    table = () if cohort.table is None else cohort.table.notes
+    return [*cohort.remarks[:1], *table[:3]]
 
 
 def case_hash(case: Case) -> str:

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from scipy.special import softmax
 
 from napari_gimp.files import write_whole
-from napari_gimp.gimp.checkpoint import LoadedModel, load_model, read_facts, save_checkpoint
+from napari_gimp.gimp.checkpoint import LoadedModel, check_bag, load_model, read_facts, save_checkpoint
 from napari_gimp.gimp.model import GiMP, ModelConfig
 from napari_gimp.gimp.train import (
     Step,
@@ -250,7 +250,7 @@ def _predictions_table(cohort: Cohort, probabilities: Probabilities) -> pd.DataF
 
 
 def _remarks(facts: CheckpointFacts, cohort: Cohort) -> tuple[str, ...]:
-    """What the reader of the figures must know: synthetic training data, cases that were trained on, missing genes."""
+    """What the reader of the figures must know: synthetic data, cases trained on, other patches, missing genes."""
     kinds = {"trained on": "train_cases", "used to choose the epoch": "validation_cases"}
     here = [case_hash(case) for case in cohort.cases]
     seen = {words: len(set(here) & set(facts.provenance.get(key, ()))) for words, key in kinds.items()}
@@ -260,4 +260,6 @@ def _remarks(facts: CheckpointFacts, cohort: Cohort) -> tuple[str, ...]:
         if count
     ]
     origin = [f"{facts.name} was trained on {facts.synthetic} cases."] if facts.synthetic else []
-    return (*origin, *notes, *(note for note in cohort.gene_remarks if "model's genes" in note))
+    first = [bag for case in np.flatnonzero(cohort.has_image)[:1] for bag in cohort.bags(int(case))[:1]]
+    bags = [note for bag in first for note in check_bag(facts, bag)]
+    return (*origin, *notes, *bags, *(note for note in cohort.gene_remarks if "model's genes" in note))
