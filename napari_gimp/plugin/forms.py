@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QWheelEvent
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QFileDialog,
     QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPlainTextEdit,
-    QSizePolicy,
     QSpinBox,
-    QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -163,123 +152,3 @@ def _write(editor: QWidget, value: Any) -> None:
         editor.setChecked(value)
     else:
         editor.setValue(value)
-
-
-class FileField(QWidget):
-    """A path that is typed, browsed for or dropped. Says ``chosen`` with a Path, or None when cleared."""
-
-    chosen = Signal(object)
-
-    def __init__(self, name: str, hint: str, tip: str, filters: str = "", folder: bool = False) -> None:
-        super().__init__()
-        self._filters, self._folder, self._hint = filters, folder, hint
-        self.line = QLineEdit(objectName=name, placeholderText=hint, clearButtonEnabled=True)
-        self.line.setToolTip(tip)
-        self.line.setAcceptDrops(False)
-        self.button = QToolButton(text="…", objectName=f"{name}.browse", toolTip=f"Browse: {hint}")
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.line)
-        layout.addWidget(self.button)
-        self.setAcceptDrops(True)
-        self._last = ""
-        self.line.editingFinished.connect(self._typed)
-        self.line.textChanged.connect(lambda text: None if text else self._typed())
-        self.button.clicked.connect(self._browse)
-
-    @property
-    def path(self) -> Path | None:
-        """The path as it was last typed, browsed for, dropped or set."""
-        return Path(self._last).expanduser() if self._last else None
-
-    def set_path(self, path: Path | None) -> None:
-        """Show a path without saying ``chosen``."""
-        self._last = "" if path is None else str(path)
-        self.line.setText(self._last)
-        self.line.setCursorPosition(len(self._last))
-
-    def _typed(self) -> None:
-        text = self.line.text().strip()
-        if text != self._last:
-            self._last = text
-            self.chosen.emit(Path(text).expanduser() if text else None)
-
-    def _browse(self) -> None:
-        ask = QFileDialog.getExistingDirectory if self._folder else QFileDialog.getOpenFileName
-        answer = ask(self, self._hint) if self._folder else ask(self, self._hint, "", self._filters)[0]
-        if answer:
-            self.line.setText(answer)
-            self._typed()
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if event.mimeData().hasUrls():
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        self.line.setText(event.mimeData().urls()[0].toLocalFile())
-        self._typed()
-        event.acceptProposedAction()
-
-
-class ErrorBox(QWidget):
-    """One sentence and, behind a button, the details. Hidden while there is nothing to say."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sentence = Words("error")
-        self.sentence.setStyleSheet("color: #ff8a80; font-weight: bold;")
-        self.button = QToolButton(text="Details", objectName="error.details", checkable=True)
-        self.details = QPlainTextEdit(readOnly=True, objectName="error.text", visible=False)
-        self.details.setMinimumHeight(140)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.sentence, self.button, self.details):
-            layout.addWidget(part)
-        self.button.toggled.connect(self.details.setVisible)
-        self.setVisible(False)
-
-    def show_error(self, sentence: str, details: str) -> None:
-        """Show a sentence; the details stay folded."""
-        self.sentence.setText(sentence)
-        self.details.setPlainText(details)
-        self.button.setChecked(False)
-        self.button.setVisible(bool(details))
-        self.setVisible(True)
-
-    def clear(self) -> None:
-        """Nothing to say."""
-        self.setVisible(False)
-
-
-NARROWEST_PX = 240
-LONG_WORD = r"\S{30,}"
-"""File names and identifiers too long for the panel's width."""
-
-
-def _breakable(word: re.Match[str]) -> str:
-    return re.sub(r"([_./\\-])", "\\1\u200b", word.group())
-
-
-class Words(QLabel):
-    """A label that wraps, can be copied from and takes no room while it is empty."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(objectName=name, wordWrap=True, visible=False)
-        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-        self.setMinimumWidth(NARROWEST_PX)
-
-    def setText(self, text: str) -> None:
-        super().setText(re.sub(LONG_WORD, _breakable, text))
-        self.setVisible(bool(text))
-
-    def text(self) -> str:
-        """The text as it was set, without the places where it may break."""
-        return str(super().text()).replace("\u200b", "")
-
-
-def silently(widget: QWidget, act: Callable[[], object]) -> None:
-    """Set a widget without it saying that it changed."""
-    before = widget.blockSignals(True)
-    act()
-    widget.blockSignals(before)

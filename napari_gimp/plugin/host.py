@@ -8,9 +8,10 @@ from weakref import WeakSet
 
 import numpy as np
 from napari import Viewer, current_viewer
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer, Shapes
 
 from napari_gimp.plugin.jobs import Jobs
+from napari_gimp.plugin.layers import TAG
 from napari_gimp.plugin.levels import GLASS, exact_levels
 from napari_gimp.settings import InputError
 from napari_gimp.slides import Slide
@@ -39,6 +40,16 @@ def the_slide() -> SlideFacts:
             " open the slide, or select its layer together with the annotations."
         )
     return slide.facts
+
+
+def slide_layers(viewer: Viewer) -> list[Layer]:
+    """The layers that show slides, lowest first."""
+    return [layer for layer in viewer.layers if slide_of(layer) is not None]
+
+
+def drawn_names(viewer: Viewer) -> list[str]:
+    """Names of the user's own Labels and Shapes layers."""
+    return [layer.name for layer in viewer.layers if isinstance(layer, Labels | Shapes) and TAG not in layer.metadata]
 
 
 def attend(viewer: Viewer) -> None:

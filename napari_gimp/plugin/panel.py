@@ -9,15 +9,9 @@ from typing import Any
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from napari_gimp.plugin.forms import ErrorBox
-from napari_gimp.plugin.sections import (
-    CHECKPOINTS_OWN,
-    ModelSection,
-    ProfileSection,
-    ResultSection,
-    RunSection,
-    SlideSection,
-)
+from napari_gimp.plugin.parts import ErrorBox
+from napari_gimp.plugin.results import ResultSection, RunSection
+from napari_gimp.plugin.sections import CHECKPOINTS_OWN, ModelSection, ProfileSection, SlideSection
 
 NARROWEST_PX = 340
 

@@ -7,26 +7,16 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDoubleSpinBox,
-    QFileDialog,
     QFormLayout,
     QGroupBox,
-    QHBoxLayout,
-    QHeaderView,
-    QLabel,
-    QProgressBar,
     QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
-from napari_gimp.plugin.forms import FileField, SettingsForm, Words, combo, silently, tidy
-from napari_gimp.plugin.session import DEVICES, MEAN_HEAD, Grain, ViewSettings
-from napari_gimp.plugin.words import RESEARCH_ONLY
+from napari_gimp.plugin.forms import SettingsForm, combo, tidy
+from napari_gimp.plugin.parts import FileField, Words, beside, fill, folded, silently
+from napari_gimp.plugin.session import DEVICES, Grain
 from napari_gimp.slides.tissue import TissueSettings
 from napari_gimp.types import MAX_MPP, MIN_MPP, MapSettings
 
@@ -85,11 +75,11 @@ class SlideSection(QGroupBox):
 
     def set_slides(self, names: Sequence[str], current: str) -> None:
         """The slide layers to choose from; says nothing."""
-        silently(self.slides, lambda: _fill(self.slides, names, current))
+        silently(self.slides, lambda: fill(self.slides, names, current))
 
     def set_tissue_layers(self, names: Sequence[str], current: str = "") -> None:
         """The user's Labels and Shapes layers; says nothing."""
-        silently(self.tissue, lambda: _fill(self.tissue, (DETECT, *names), current or DETECT))
+        silently(self.tissue, lambda: fill(self.tissue, (DETECT, *names), current or DETECT))
 
     def ask_mpp(self, ask: bool, value: float = 0) -> None:
         """Show or hide the pixel size field."""
@@ -130,7 +120,7 @@ class ProfileSection(QGroupBox):
 
     def set_samples(self, names: Sequence[str], current: str) -> None:
         """The samples of the file; hidden while there is none. No current one: the user is asked."""
-        silently(self.samples, lambda: _fill(self.samples, names, current))
+        silently(self.samples, lambda: fill(self.samples, names, current))
         self._form.setRowVisible(self.samples, bool(names))
         self._form.setRowVisible(self._fold, bool(names))
 
@@ -207,169 +197,3 @@ class ModelSection(QGroupBox):
         """Show the folder field or the bundled demo model; says nothing."""
         silently(self.kind, lambda: self.kind.setCurrentText(FOLDER if own else DEMO))
         self._form.setRowVisible(self.folder, own)
-
-
-class RunSection(QWidget):
-    """Run and Cancel, why not, how far."""
-
-    run = Signal()
-    cancel = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.start = QPushButton("Run GiMP", objectName="run")
-        self.stop = QPushButton("Cancel", objectName="cancel", enabled=False)
-        self.reason = Words("why_not")
-        self.bar = QProgressBar(objectName="progress", visible=False, textVisible=True)
-        self.stage = Words("stage")
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.start, 2)
-        buttons.addWidget(self.stop, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(buttons)
-        for part in (self.reason, self.bar, self.stage):
-            layout.addWidget(part)
-        self.start.clicked.connect(self.run)
-        self.stop.clicked.connect(self.cancel)
-
-    def set_state(self, running: bool, why_not: str) -> None:
-        """Run is enabled when there is no reason against it; the reason stands below it."""
-        self.start.setEnabled(not why_not)
-        self.stop.setEnabled(running)
-        self.reason.setText("" if running else why_not)
-        self.bar.setVisible(running)
-
-    def set_progress(self, stage: str, done: int, total: int) -> None:
-        """How far; a total of 0 means not known."""
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-        self.stage.setText(stage)
-
-
-class ResultSection(QGroupBox):
-    """Class probabilities in words and numbers, notes, how the maps are shown, export."""
-
-    view_changed = Signal()
-    export_to = Signal(str)
-    patch_chosen = Signal(int)
-
-    def __init__(self) -> None:
-        super().__init__("Result")
-        self.headline = Words("verdict")
-        self.headline.setStyleSheet("font-size: 13pt; font-weight: bold;")
-        self.caution = QLabel(RESEARCH_ONLY, objectName="caution", wordWrap=True)
-        self.caution.setStyleSheet("color: #ffcc80; font-weight: bold;")
-        self.table = _plain_table("probabilities")
-        self.notes = Words("notes")
-        self.head = combo("head", "Which attention the map shows: the mean over the last layer's heads, or one head.")
-        self.view = SettingsForm(ViewSettings)
-        self.patches = _plain_table("patches")
-        self.patches.setToolTip("Click a row to go to the patch.")
-        self.export = QPushButton("Export…", objectName="export")
-        self.export.setToolTip(
-            "Write prediction, patches, GeoJSON for QuPath, maps, figure and run record to a folder."
-        )
-        self._arrange()
-        self.head.currentTextChanged.connect(lambda *_: self.view_changed.emit())
-        self.view.changed.connect(self.view_changed)
-        self.patches.cellClicked.connect(lambda row, _: self.patch_chosen.emit(row))
-        self.export.clicked.connect(self.ask_folder)
-        self.setVisible(False)
-
-    def _arrange(self) -> None:
-        shown = QWidget()
-        rows = QFormLayout(shown)
-        tidy(rows)
-        rows.addRow("attention head", self.head)
-        rows.addRow(self.view)
-        layout = QVBoxLayout(self)
-        for part in (self.headline, self.caution, self.table, shown, self.export):
-            layout.addWidget(part)
-        layout.addWidget(folded("Most attended patches", self.patches))
-        layout.addWidget(self.notes)
-
-    def ask_folder(self) -> None:
-        """Ask where to export to; says ``export_to``."""
-        folder = QFileDialog.getExistingDirectory(self, "Folder for the exported result")
-        if folder:
-            self.export_to.emit(folder)
-
-    def show_result(
-        self,
-        slide: str,
-        headline: str,
-        classes: Sequence[str],
-        rows: Sequence[tuple[str, Sequence[float]]],
-        heads: int,
-        notes: Sequence[str],
-    ) -> None:
-        """Everything that is words and numbers of a result."""
-        self.setTitle(f"Result · {slide}")
-        self.headline.setText(headline)
-        self.set_probabilities(classes, rows)
-        self.set_heads(heads)
-        self.notes.setText("\n".join(notes))
-        self.setVisible(True)
-
-    def set_heads(self, count: int) -> None:
-        """Offer the mean and each of the heads; keeps the choice where it still exists."""
-        names = [MEAN_HEAD, *(f"head {k + 1}" for k in range(count))]
-        silently(self.head, lambda: _fill(self.head, names, self.head.currentText() or MEAN_HEAD))
-
-    def set_probabilities(self, classes: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> None:
-        """One row per class, one column per kind of input."""
-        cells = [(name, [f"{values[k]:.3f}" for _, values in rows]) for k, name in enumerate(classes)]
-        _show_table(self.table, [name for name, _ in rows], cells)
-
-    def set_patches(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """The most attended patches, best first."""
-        _show_table(self.patches, columns, [(str(k + 1), row) for k, row in enumerate(rows)])
-
-
-def folded(title: str, content: QWidget) -> QCollapsible:
-    """Content behind a title that opens without an animation."""
-    fold, inner = QCollapsible(title), QWidget()  # the fold sets its content's height: a part may have one of its own
-    layout = QVBoxLayout(inner)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(content)
-    fold.setDuration(0)
-    fold.setContent(inner)
-    fold.collapse(animate=False)
-    return fold
-
-
-def beside(wide: QWidget, narrow: QWidget) -> QWidget:
-    """Two parts in one row, the first as wide as it can be."""
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(wide, 1)
-    layout.addWidget(narrow)
-    return row
-
-
-def _fill(box: QComboBox, names: Sequence[str], current: str) -> None:
-    box.clear()
-    box.addItems(list(names))
-    box.setCurrentIndex(list(names).index(current) if current in names else -1)
-
-
-def _plain_table(name: str) -> QTableWidget:
-    table = QTableWidget(objectName=name)
-    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-    return table
-
-
-def _show_table(table: QTableWidget, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
-    table.setColumnCount(len(columns))
-    table.setRowCount(len(rows))
-    table.setHorizontalHeaderLabels(list(columns))
-    table.setVerticalHeaderLabels([name for name, _ in rows])
-    for i, (_, cells) in enumerate(rows):
-        for j, text in enumerate(cells):
-            table.setItem(i, j, QTableWidgetItem(text))
-    height = table.horizontalHeader().sizeHint().height() + sum(map(table.rowHeight, range(min(8, len(rows)))))
-    table.setFixedHeight(height + 4)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import napari.viewer
-from napari.layers import Labels, Layer, Shapes
+from napari.layers import Layer
 from napari.settings import get_settings
-from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
@@ -22,11 +21,12 @@ from napari_gimp.gimp.checkpoint import read_facts
 from napari_gimp.plugin import job, layers, words
 from napari_gimp.plugin.annotations import drawn_tissue
 from napari_gimp.plugin.canvas import Canvas
-from napari_gimp.plugin.host import attend, slide_of
+from napari_gimp.plugin.faces import ClosingWatch, show_session
+from napari_gimp.plugin.host import attend, drawn_names, slide_layers, slide_of
 from napari_gimp.plugin.jobs import Jobs
 from napari_gimp.plugin.panel import Panel
 from napari_gimp.plugin.preferences import preferences
-from napari_gimp.plugin.session import Choices, Session, aligned
+from napari_gimp.plugin.session import Choices, Session
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress, check_mpp
 
@@ -47,7 +47,7 @@ class GimpWidget(QWidget):
         self._layer: Layer | None = None
         self._tissue = ""
         self._run_wanted = False
-        self._main_window: QWidget | None = None
+        self._closing = ClosingWatch(self, self._close)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -101,9 +101,7 @@ class GimpWidget(QWidget):
 
     def _layers_changed(self, event: Any = None) -> None:
         """Slides and drawn layers come and go; a run on a slide that is gone is given up."""
-        slides = [layer for layer in self.viewer.layers if slide_of(layer) is not None]
-        drawn = [layer.name for layer in self.viewer.layers if isinstance(layer, Labels | Shapes)]
-        drawn = [name for name in drawn if layers.TAG not in self.viewer.layers[name].metadata]
+        slides, drawn = slide_layers(self.viewer), drawn_names(self.viewer)
         gone = self._layer is not None and self._layer not in slides
         if gone and self.session.running:
             self.cancel("The slide was closed: the run was given up.")
@@ -331,42 +329,17 @@ class GimpWidget(QWidget):
         self.panel.error.show_error(words.error_words(error), details)
 
     def _show(self) -> None:
-        """Everything in the panel that follows from the choices."""
-        chosen, panel = self.session.choices, self.panel
-        panel.slide.facts.setText("" if chosen.slide is None else words.slide_text(chosen.slide))
-        panel.model.facts.setText("" if chosen.facts is None else "\n".join(words.checkpoint_words(chosen.facts)))
-        panel.runs.set_state(self.session.running, self.session.why_not)
-        self._show_profile(chosen)
-
-    def _show_profile(self, chosen: Choices) -> None:
-        if chosen.expression is None:
-            self.panel.profile.facts.setText("")
-            return
-        try:
-            genes = aligned(chosen)
-        except InputError:
-            genes = None
-        expression, profile = chosen.expression, self.panel.profile
-        lines = words.profile_words(
-            len(expression.samples), expression.scale, genes, chosen.sample_notes, expression.notes
-        )
-        profile.facts.setText("\n".join(lines))
-        profile.detected.setText("\n".join(expression.notes))
+        show_session(self.panel, self.session)
 
     def showEvent(self, event: QShowEvent) -> None:
         """The main window is known once the widget is docked: its closing ends the run."""
         super().showEvent(event)
-        if self._main_window is not self.window():
-            self._main_window = self.window()
-            self._main_window.installEventFilter(self)
+        self._closing.watch(self.window())
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stop the workers before the window goes."""
-        if event.type() == QEvent.Type.Close and watched is self._main_window:
-            self.session.end()
-            self.canvas.stop()
-            self.jobs.stop()
-        return bool(super().eventFilter(watched, event))
+    def _close(self) -> None:
+        self.session.end()
+        self.canvas.stop()
+        self.jobs.stop()
 
 
 def _load_in_background(wanted: bool) -> None:
