@@ -198,6 +198,18 @@ def test_the_main_job_shows_tissue_first_then_partial_maps_then_the_whole(tiny, 
     assert any("says nothing about real patients" in note for note in prediction.notes)
 
 
+def test_a_damaged_bag_of_the_cache_is_made_again(tiny, tmp_path) -> None:
+    plan = pipeline.Analysis(tiny.checkpoint, device="cpu", cache=tmp_path)
+    with open_slide(tiny.slide) as slide:
+        first, _ = run(pipeline.analyse(slide, plan))
+        (stored,) = tmp_path.rglob("*.h5")
+        stored.write_bytes(stored.read_bytes()[:5000])
+        again, seen = run(pipeline.analyse(slide, plan))
+    assert any(step.stage == "embedding" for step in seen)
+    np.testing.assert_allclose(again.attention, first.attention, atol=1e-5)
+    assert len(read_bag(stored)) == len(first.grid)
+
+
 def test_genes_move_probabilities_never_attention_or_reconstruction(tiny, bag_path, encoder) -> None:
     with open_slide(tiny.slide) as slide:
         bag, _ = run(pipeline.embed(slide, encoder, bag_path))

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from napari_gimp.bags import bag_fingerprint, read_bag
+from napari_gimp.bags import bag_fingerprint, find_bag, read_bag
 from napari_gimp.bundled import cache_folder
 from napari_gimp.encoders.devices import choose_device
 from napari_gimp.encoders.load import encoder_names, load_encoder
@@ -97,6 +97,7 @@ def _embed_for(
     spec = plan.patches or PatchSpec(facts.patch_px or encoder.patch_px, facts.patch_mpp or encoder.patch_mpp)
     mark = bag_fingerprint(slide.facts, spec, tissue_key(plan.tissue, drawn), encoder.id)
     out = (plan.cache or cache_folder() / "bags") / encoder.id / f"{slide.facts.name}.{mark[:12]}.h5"
+    is_damaged = out.exists() and find_bag(out, mark) is None  # its name says that it was made with these settings
 
     def preview(so_far: Bag, share: float) -> Prediction:
         return forward_prediction(so_far, slide.facts, loaded, genes, share)
@@ -111,6 +112,7 @@ def _embed_for(
             drawn=drawn,
             preview=preview,
             preview_s=plan.maps.preview_s,
+            overwrite=is_damaged,
         )
     )
 
