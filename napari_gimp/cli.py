@@ -96,6 +96,8 @@ def embed(
     from napari_gimp.encoders.load import load_encoder
     from napari_gimp.slides import open_slide
 
+    paths = _slide_paths(slides)
+    _check_one_slide("--tissue", tissue, paths)
     model = load_encoder(encoder, weights=weights, device=device, batch_size=batch_size)
     spec = PatchSpec(patch_px or model.patch_px, patch_mpp or model.patch_mpp)
 
@@ -109,7 +111,7 @@ def embed(
         tell(f"{path.name}: {note}" for note in pipeline.bag_notes(bag, spec.patch_px))
         return f"{len(bag)} patches x {bag.features.shape[1]} in {target}, {len(bag.missing_yx)} missing"
 
-    return for_each(_slide_paths(slides), one)
+    return for_each(paths, one)
 
 
 @app.command
@@ -147,8 +149,8 @@ def predict(
     from napari_gimp.slides import open_slide
 
     paths = _slide_paths(slides)
-    if bag is not None and len(paths) > 1:
-        raise InputError(f"--bag belongs to one slide, found {len(paths)} slides; give one, or leave --bag out.")
+    _check_one_slide("--bag", bag, paths)
+    _check_one_slide("--tissue", tissue, paths)
     read_facts(checkpoint)  # a wrong checkpoint ends the batch before its first slide
     plan = pipeline.Analysis(checkpoint, encoder, weights, device, batch_size, bag, cache)
 
@@ -225,8 +227,10 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Figures of a checkpoint on a cohort, for both inputs and for either alone."""
+    from napari_gimp.study.evaluation import check_folder
     from napari_gimp.study.runs import evaluate_checkpoint
 
+    check_folder(out, overwrite)
     work = evaluate_checkpoint(checkpoint, cohort.read(), modality=modality, device=device, seed=seed)
     evaluation = drain(work)
     evaluation.write(as_json, out, overwrite)
@@ -281,6 +285,11 @@ def _slide_paths(given: list[Path]) -> list[Path]:
             f"Expected slides in {', '.join(map(str, given))}, found none; give slide files or a folder of them."
         )
     return paths
+
+
+def _check_one_slide(option: str, file: Path | None, slides: list[Path]) -> None:
+    if file is not None and len(slides) > 1:
+        raise InputError(f"{option} belongs to one slide, found {len(slides)} slides; give one, or leave {option} out.")
 
 
 def _drawn(facts: SlideFacts, tissue: Path | None) -> Tissue | None:

@@ -99,6 +99,9 @@ def test_train_and_evaluate_from_the_command_line(gimp, tmp_path) -> None:
     assert set(found["by_modality"]) == {"both", "image", "genes"}
     header = (tmp_path / "evaluation" / "predictions.csv").read_text().splitlines()[0]
     assert header.startswith("case,fold,label,both_")
+    code, _, err = gimp("evaluate", "nowhere", *options, "--out", tmp_path / "evaluation")
+    assert code == 2
+    assert "exists already" in err  # said before the work: not even the checkpoint was looked for
     code, _, err = gimp("train", *options, "--out", tmp_path / "other", "--set", "no_such=1")
     assert code == 2
     assert "no setting no_such; known: " in err
@@ -113,6 +116,14 @@ def test_train_and_evaluate_from_the_command_line(gimp, tmp_path) -> None:
         (
             ["predict", "a.svs", "b.svs", "--checkpoint", "c", "--bag", "b.h5", "--out", "x"],
             "--bag belongs to one slide",
+        ),
+        (
+            ["predict", "a.svs", "b.svs", "--checkpoint", "c", "--tissue", "t.geojson", "--out", "x"],
+            "--tissue belongs to one slide",
+        ),
+        (
+            ["embed", "a.svs", "b.svs", "--encoder", "colour-texture", "--tissue", "t.geojson", "--out", "x"],
+            "--tissue belongs to one slide",
         ),
         (["predict", "a.svs", "--checkpoint", "nowhere", "--out", "x"], "nowhere"),
     ],

@@ -74,6 +74,13 @@ def test_normal_never_stands_for_a_tumour_silently():
     assert "another tissue (normal, type 11)" in asked.notes[0]
 
 
+def test_a_normal_slide_takes_a_sample_of_no_said_tissue_only_with_a_note():
+    found = choose_sample(matrix("TCGA-05-4249", "TCGA-05-4250"), "TCGA-05-4249-11A-01-TS1")
+    assert found.sample == "TCGA-05-4249"
+    assert "does not say" in found.notes[0]
+    assert choose_sample(matrix("TCGA-05-4249", "TCGA-05-4250"), "TCGA-05-4249-01A-01-TS1").notes == ()
+
+
 def test_normal_slide_takes_the_normal():
     samples = matrix("TCGA-05-4249-11A", "TCGA-05-4249-01A")
     assert choose_sample(samples, "TCGA-05-4249-11A-01-TS1").sample == "TCGA-05-4249-11A"

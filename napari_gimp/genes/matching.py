@@ -93,6 +93,11 @@ def _by_type(candidates: Sequence[Barcode], slide: Barcode) -> SampleMatch:
             f" ({_kinds(candidates)}); if that is meant, {_ASK}."
         )
     lowest = min(fitting, key=lambda found: found.rank)
+    if slide.is_normal and lowest.sample_type is None:
+        note = (
+            f"The slide is normal tissue (type {slide.sample_type}), {lowest.name} does not say of which tissue it is."
+        )
+        return SampleMatch(lowest.name, (note,))
     if len(fitting) == 1:
         return SampleMatch(lowest.name)
     note = (

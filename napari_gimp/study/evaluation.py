@@ -17,6 +17,7 @@ from napari_gimp.gimp.evaluate import Figures, figures
 from napari_gimp.settings import InputError
 from napari_gimp.types import MODALITIES, Modality
 
+FIGURES, PREDICTIONS = "evaluation.json", "predictions.csv"
 Probabilities = Mapping[Modality, Float[np.ndarray, "n C"]]
 
 
@@ -69,12 +70,12 @@ class Evaluation:
         """
         text = json.dumps(self.to_json(), indent=1, allow_nan=False)
         files = {} if json_file is None else {json_file: text}
+        check_folder(folder, overwrite)
         if folder is not None:
             files |= {
-                folder / "evaluation.json": text,
-                folder / "predictions.csv": self.predictions.to_csv(index=False, lineterminator="\n"),
+                folder / FIGURES: text,
+                folder / PREDICTIONS: self.predictions.to_csv(index=False, lineterminator="\n"),
             }
-            _check_free(list(files)[-2:], overwrite)
         for path, content in files.items():
             write_whole(path, _writer(content))
         return list(files)
@@ -107,8 +108,15 @@ def _writer(content: str) -> Callable[[Path], None]:
     return fill
 
 
-def _check_free(paths: list[Path], overwrite: bool) -> None:
-    there = [path for path in paths if path.exists()]
+def check_folder(folder: Path | None, overwrite: bool) -> None:
+    """Before the work as before writing: may an evaluation be written there?
+
+    Raises
+    ------
+    InputError
+        A file of it exists and is not to be overwritten.
+    """
+    there = [] if folder is None else [folder / name for name in (FIGURES, PREDICTIONS) if (folder / name).exists()]
     if there and not overwrite:
         raise InputError(f"{there[0]} exists already: choose another folder, or ask for it to be overwritten.")
 
