@@ -15,8 +15,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_gimp.plugin import job, layers
-from napari_gimp.plugin import widget as widget_module
+from napari_gimp.plugin import inputs, job, layers
 from napari_gimp.plugin.host import slide_of
 from napari_gimp.plugin.launch import prepare
 from napari_gimp.plugin.widget import GimpWidget
@@ -62,8 +61,8 @@ def window(tmp_path_factory: pytest.TempPathFactory, qapp: QApplication) -> Iter
     write_slide(folder / "slide.tif", checker(SHAPE, 100))
     write_slide(folder / "silent.tif", checker((600, 700), 100), mpp=None)
     patch = pytest.MonkeyPatch()
-    patch.setattr(widget_module, "resource", lambda name: folder)
-    patch.setattr(widget_module, "read_facts", lambda path: FACTS)
+    patch.setattr(inputs, "resource", lambda name: folder)
+    patch.setattr(inputs, "read_facts", lambda path: FACTS)
     patch.setattr(job, "warm_up", fake_warm_up)
     viewer = napari.Viewer(show=True)
     yield Room(viewer, prepare(viewer), folder)
@@ -84,7 +83,7 @@ def room(window: Room, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
         window.widget.cancel()
     window.settle()
     window.viewer.layers.clear()
-    window.widget.load_profile(None)
+    window.widget.inputs.load_profile(None)
     window.widget.panel.error.clear()
     window.widget.session.prediction = None
 
@@ -312,10 +311,10 @@ def test_a_dropped_profile_without_a_match_asks(room: Room) -> None:
 def test_bad_files_leave_the_panel_usable(room: Room) -> None:
     room.open()
     panel = room.widget.panel
-    room.widget.load_profile(room.folder / "nothing.csv")
+    room.widget.inputs.load_profile(room.folder / "nothing.csv")
     room.settle()
     assert "nothing.csv" in panel.error.sentence.text()
-    room.widget.load_profile(None)
+    room.widget.inputs.load_profile(None)
     assert panel.runs.start.isEnabled()
 
 

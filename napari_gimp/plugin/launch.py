@@ -53,13 +53,13 @@ def prepare(
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
     panel: GimpWidget = widget
     if checkpoint is not None:
-        panel.load_checkpoint(checkpoint)
+        panel.inputs.load_checkpoint(checkpoint)
     if slide is not None:
         viewer.open(str(slide), plugin=PLUGIN)
     if mpp is not None:
         panel.give_mpp(mpp)
     if profile is not None:
-        panel.load_profile(profile)
+        panel.inputs.load_profile(profile)
     if run:
         panel.run_when_ready()
     return panel

@@ -14,15 +14,13 @@ from napari.settings import get_settings
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from napari_gimp.bundled import DEMO_CHECKPOINT, resource
 from napari_gimp.encoders.load import encoder_names
-from napari_gimp.genes import Expression, choose_sample
-from napari_gimp.gimp.checkpoint import read_facts
 from napari_gimp.plugin import job, layers, words
 from napari_gimp.plugin.annotations import drawn_tissue
 from napari_gimp.plugin.canvas import Canvas
 from napari_gimp.plugin.faces import ClosingWatch, show_session
 from napari_gimp.plugin.host import attend, drawn_names, slide_layers, slide_of
+from napari_gimp.plugin.inputs import Inputs
 from napari_gimp.plugin.jobs import Jobs
 from napari_gimp.plugin.panel import Panel
 from napari_gimp.plugin.preferences import preferences
@@ -44,6 +42,7 @@ class GimpWidget(QWidget):
         self.session = Session(
             Choices(device=wished.device, cache=wished.cache / "bags", cache_gb=wished.cache_gb), self._show
         )
+        self.inputs = Inputs(self.panel, self.session, self.jobs, self._report, self._fail, self._profile_arrived)
         self._layer: Layer | None = None
         self._tissue = ""
         self._run_wanted = False
@@ -54,7 +53,7 @@ class GimpWidget(QWidget):
         layout.addWidget(self.panel)
         attend(viewer)
         self._connect()
-        self.load_checkpoint(None)
+        self.inputs.load_checkpoint(None)
         self._model_changed()
         self._layers_changed()
         self.jobs.start(job.warm_up, returned=lambda _: None, errored=lambda error: LOG.info("no warm-up: %s", error))
@@ -67,10 +66,6 @@ class GimpWidget(QWidget):
         panel.slide.edit_tissue.connect(self._edit_tissue)
         panel.slide.background.setChecked(get_settings().experimental.async_)
         panel.slide.background_wanted.connect(_load_in_background)
-        panel.profile.file_chosen.connect(self.load_profile)
-        panel.profile.sample_chosen.connect(self._choose_sample)
-        panel.model.checkpoint_chosen.connect(self._choose_checkpoint)
-        panel.model.demo_chosen.connect(lambda: self.load_checkpoint(None))
         panel.model.changed.connect(self._model_changed)
         panel.runs.run.connect(self.run)
         panel.runs.cancel.connect(self.cancel)
@@ -95,9 +90,9 @@ class GimpWidget(QWidget):
         self.panel.slide.ask_mpp(slide.facts.mpp_yx is None)
         profile = layer.metadata.get("profile")
         if profile is not None and self.session.choices.expression is None:
-            self.load_profile(Path(profile))
+            self.inputs.load_profile(Path(profile))
         elif self.session.choices.expression is not None:
-            self._match_sample(None)
+            self.inputs.match_sample(None)
 
     def _layers_changed(self, event: Any = None) -> None:
         """Slides and drawn layers come and go; a run on a slide that is gone is given up."""
@@ -137,64 +132,6 @@ class GimpWidget(QWidget):
         self.session.change(slide=slide.facts)
         self.viewer.reset_view()
 
-    def load_profile(self, path: Path | None) -> None:
-        """Read an expression file in the background; None takes the profile away."""
-        self.panel.error.clear()
-        self.panel.profile.file.set_path(path)
-        self.session.change(expression=None, sample=None)
-        self.panel.profile.set_samples((), "")
-        if path is not None:
-            self.jobs.start(
-                job.read_profiles, path, returned=self._take_expression, errored=self._fail, yielded=self._report
-            )
-
-    def _take_expression(self, expression: Expression) -> None:
-        """Offer the samples; propose the one whose barcode is the slide's, else ask."""
-        self.panel.profile.set_samples(expression.samples, "")
-        self.panel.runs.set_progress("", 0, 1)
-        self.session.change(expression=expression, sample=None, sample_notes=())
-        self._match_sample(None)
-        if self._run_wanted:
-            self.run()
-
-    def _match_sample(self, wished: str | None) -> None:
-        """Take the slide's own sample or the one wished for, unless it is another patient's."""
-        chosen = self.session.choices
-        if chosen.expression is None or chosen.slide is None:
-            return
-        try:
-            match = choose_sample(chosen.expression, chosen.slide.name, wished)
-        except InputError as error:
-            self.session.change(sample=None, sample_notes=(str(error),))
-            return
-        self.session.change(sample=match.sample, sample_notes=match.notes)
-        self.panel.profile.show_sample(match.sample)
-
-    def _choose_sample(self, sample: str) -> None:
-        if sample:
-            self._match_sample(sample)
-
-    def _choose_checkpoint(self, path: Path | None) -> None:
-        if path is None:
-            self.session.change(checkpoint=None, facts=None)
-        else:
-            self.load_checkpoint(path)
-
-    def load_checkpoint(self, path: Path | None) -> None:
-        """Take a checkpoint folder; None is the bundled demo model."""
-        self.panel.error.clear()
-        try:
-            folder = resource(DEMO_CHECKPOINT) if path is None else path
-            facts = read_facts(folder)
-        except InputError as error:
-            self._fail(error)
-            self.session.change(checkpoint=None, facts=None)
-            return
-        if path is not None:
-            self.panel.model.set_own_folder(True)
-            self.panel.model.folder.set_path(path)
-        self.session.change(checkpoint=folder, facts=facts)
-
     def _model_changed(self) -> None:
         try:
             values = self.panel.model_values()
@@ -203,6 +140,10 @@ class GimpWidget(QWidget):
             return
         self.panel.error.clear()
         self.session.change(**values)
+
+    def _profile_arrived(self) -> None:
+        if self._run_wanted:
+            self.run()
 
     def run_when_ready(self) -> None:
         """Run now, or as soon as the gene profile that is being read has arrived."""
