@@ -52,6 +52,13 @@ def test_embed_then_predict_writes_a_folder_per_slide(gimp, tiny, tmp_path) -> N
     assert "synthetic" in err
     names = {path.name for path in (tmp_path / "out" / "synthetic_lung").iterdir()}
     assert names == {"prediction.json", "patches.csv", "overlay.geojson", "maps.ome.zarr", "figure.png", "run.json"}
+    written = (tmp_path / "out" / "synthetic_lung" / "run.json").read_text(encoding="utf-8")
+    record = json.loads(written)["provenance"]
+    assert min(record["seconds"].values()) >= 0
+    assert record["seconds"]["prediction"] > 0
+    assert record["chosen"]["ready_bag"] == "synthetic_lung.h5"
+    assert record["profile"]["scale"] == "linear"
+    assert str(tmp_path) not in written
     code, _, err = gimp("predict", tiny.slide, *options)
     assert code == 2
     assert "--overwrite" in err

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from napari_gimp.bags import bag_fingerprint, find_bag, read_bag
 from napari_gimp.bundled import cache_folder
@@ -67,6 +69,7 @@ def analyse(
     InputError
         Whatever does not fit together, before any long work begins where that can be known.
     """
+    began = time.monotonic()
     yield Progress("loading the model", 0, 1, "step")
     loaded = load_model(plan.checkpoint, str(choose_device(plan.device)))
     genes = _aligned(profile, loaded.facts)
@@ -75,7 +78,23 @@ def analyse(
         bag = read_bag(plan.bag, slide.facts)
     else:
         bag = yield from _embed_for(slide, plan, loaded, genes, drawn)
-    return (yield from predict(bag, slide.facts, loaded, genes, plan.maps))
+    embedded = time.monotonic()
+    prediction = yield from predict(bag, slide.facts, loaded, genes, plan.maps)
+    seconds = {"embedding": embedded - began, "prediction": time.monotonic() - embedded}
+    return replace(
+        prediction, provenance={**prediction.provenance, **_record(plan, loaded, profile), "seconds": seconds}
+    )
+
+
+def _record(plan: Analysis, loaded: LoadedModel, profile: Profile | None) -> dict[str, Any]:
+    """What was chosen for a run beside what its bag and its maps say."""
+    chosen = {
+        "device": str(loaded.model.absent_image.device),
+        "batch_size": plan.batch_size,
+        "ready_bag": None if plan.bag is None else plan.bag.name,
+    }
+    genes = None if profile is None else {"sample": profile.sample, "source": profile.source, "scale": profile.scale}
+    return {"chosen": chosen, "profile": genes}
 
 
 def _aligned(profile: Profile | None, facts: CheckpointFacts) -> AlignedGenes | None:
