@@ -36,6 +36,15 @@ def test_contours_that_start_their_own_grid_are_lattices_of_their_own() -> None:
     np.testing.assert_array_equal(picture, [[3.0, 4.0]])
 
 
+@given(st.tuples(st.integers(0, 5000), st.integers(0, 5000)), st.floats(8, 900), st.integers(1, 9))
+def test_no_lattice_moves_a_patch_by_more_than_half_a_pixel(start: tuple[int, int], stride: float, first: int) -> None:
+    coords = [[start[0] + round(row * stride), start[1]] for row in range(first, first + 20)]
+    grid = grid_of(coords, stride)
+    for lattice in grid.lattices:
+        corners = np.array(lattice.origin_yx_px) + lattice.cells * np.array(lattice.cell_yx_px)
+        assert np.abs(corners - grid.coords_yx[lattice.patches]).max() <= 0.5 + 1e-6
+
+
 def test_a_cell_of_overlapping_patches_is_one_stride_large_and_shares_the_patch_centre() -> None:
     (lattice,) = grid_of([[0, 0], [0, 128], [128, 128]], 256.0, 128.0).lattices
     assert lattice.cell_yx_px == (128.0, 128.0)

@@ -106,8 +106,8 @@ class PatchGrid:
         offset = self.coords_yx - np.round(self.coords_yx / stride) * stride
         if np.abs(offset).max() <= 0.5:
             return (self._lattice(np.arange(len(self)), np.zeros(2)),)
-        _, first, member = np.unique(np.round(offset), axis=0, return_index=True, return_inverse=True)
-        return tuple(self._lattice(np.flatnonzero(member == k), offset[f]) for k, f in enumerate(first))
+        middle, member = np.unique(np.round(offset), axis=0, return_inverse=True)
+        return tuple(self._lattice(np.flatnonzero(member == k), middle[k]) for k in range(len(middle)))
 
     def _lattice(self, patches: Int[np.ndarray, " n"], offset: Float[np.ndarray, " 2"]) -> Lattice:
         stride, size = np.asarray(self.stride_yx_px), np.asarray(self.size_yx_px)
