@@ -241,6 +241,15 @@ def test_a_ready_bag_of_another_encoder_is_refused(tiny, bag_path, encoder) -> N
         predict(tiny, replace(bag, encoder="other-encoder"))
 
 
+def test_a_ready_bag_that_names_another_slide_is_warned_about(tiny, bag_path) -> None:
+    bag = read_bag(bag_path)
+    assert not any(
+        "not synthetic_lung" in note for note in predict(tiny, replace(bag, slide="synthetic_lung.tif")).notes
+    )
+    (note,) = (note for note in predict(tiny, replace(bag, slide="other")).notes if "not synthetic_lung" in note)
+    assert "of slide other" in note
+
+
 def test_a_checkpoint_of_a_file_encoder_asks_for_the_file(tiny, tmp_path) -> None:
     from conftest import untrained_checkpoint
 

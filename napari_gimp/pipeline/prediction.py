@@ -6,6 +6,7 @@ import platform
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def predict(
         A bag of another encoder than the checkpoint's, or without coordinates.
     """
     maps = maps or MapSettings()
-    notes = check_bag(loaded.facts, bag)
+    notes = (*check_bag(loaded.facts, bag), *_compare_names(bag, facts))
     yield Progress("GiMP forward pass", 0, 1, "step")
     prediction = forward_prediction(bag, facts, loaded, genes)
     yield Progress("GiMP forward pass", 1, 1, "step", grid=prediction.grid)
@@ -60,6 +61,13 @@ def predict(
         "versions": versions(),
     }
     return replace(prediction, reconstruction_error=error, notes=(*prediction.notes, *notes), provenance=provenance)
+
+
+def _compare_names(bag: Bag, facts: SlideFacts) -> tuple[str, ...]:
+    """A warning where a bag says that it is of another slide: slides of one size are told apart by nothing else."""
+    if facts.name in (bag.slide, Path(bag.slide).stem):
+        return ()
+    return (f"Warning: the embeddings say that they are of slide {bag.slide}, not {facts.name}: is it the same slide?",)
 
 
 def _reconstruct(bag: Bag, loaded: LoadedModel, maps: MapSettings) -> Generator[Progress, None, np.ndarray]:
