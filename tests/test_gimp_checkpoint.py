@@ -238,3 +238,12 @@ def test_patches_of_another_size_are_warned_about(side_px: float, warned: bool) 
     assert bool(notes) == warned
     assert all(f"patches of {side_px / 4:.4g} um" in note and "trained on 128 um" in note for note in notes)
     assert check_bag(facts, replace(bag(facts.encoder), grid=replace(grid, mpp_yx=None))) == ()
+
+
+@pytest.mark.parametrize(("trained", "warned"), [(True, (True, False)), (False, (False, True)), (None, (False, False))])
+def test_positions_of_another_kind_are_warned_about(trained: bool | None, warned: tuple[bool, bool]) -> None:
+    grid = PatchGrid(np.zeros((3, 2), np.int64), (512.0, 512.0), (512.0, 512.0), (9000, 9000), (0.25, 0.25))
+    facts = FACTS if trained is None else replace(FACTS, provenance={"has_places": trained})
+    without, with_grid = bag(facts.encoder), replace(bag(facts.encoder), grid=grid)
+    said = [any("positions mean something else" in n for n in check_bag(facts, b)) for b in (without, with_grid)]
+    assert tuple(said) == warned

@@ -123,6 +123,7 @@ def test_the_checkpoint_says_what_it_is(trained, cohorts):
     assert facts.metrics["image"]["n"] == 14
     record = read_facts(out).provenance
     assert len(record["train_cases"]) == 56
+    assert record["has_places"] is True
     assert "case-" not in json.dumps([record["train_cases"], record["validation_cases"]])
     assert record["training"]["lr_genes"] == TRAINING.lr_genes
     assert [note.split(":")[0] for note in record["cohort_notes"]] == ["Cohort train", "Format", "Samples", "Scale"]
@@ -300,6 +301,14 @@ def test_training_refuses_one_class_a_taken_place_and_no_patches(cohorts, tmp_pa
     with pytest.raises(InputError, match="training cases with patches"):
         train(bare, tmp_path / "ck")
     assert not (tmp_path / "ck").exists()
+
+
+def test_a_bag_without_coordinates_is_remembered(tmp_path):
+    cohort = read(write_cohort(tmp_path, 4, 1))
+    assert drain(fit_scaling(cohort, np.arange(4)))[0].has_places
+    (bag,) = cohort.bags(0)
+    write_bag(tmp_path / "features" / f"{bag.slide}.h5", replace(bag, grid=None))
+    assert not drain(fit_scaling(read(tmp_path), np.arange(4)))[0].has_places
 
 
 def test_patches_of_two_sizes_are_refused(tmp_path):

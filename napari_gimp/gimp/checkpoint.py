@@ -127,7 +127,7 @@ def check_bag(facts: CheckpointFacts, bag: Bag) -> tuple[str, ...]:
             f"{bag.slide}: expected embeddings {facts.embedding_dim} wide, found {width}; embed the slide with the"
             f" encoder of the checkpoint ({facts.encoder or 'unnamed'})."
         )
-    notes = _compare_patches(facts, bag)
+    notes = (*_compare_patches(facts, bag), *_compare_places(facts, bag))
     if facts.encoder is None or bag.encoder is None:
         unnamed = "the checkpoint" if facts.encoder is None else "the bag"
         return (
@@ -148,6 +148,18 @@ def _compare_patches(facts: CheckpointFacts, bag: Bag) -> tuple[str, ...]:
     return (
         f"Warning: {bag.slide}: patches of {found_um:.4g} um a side, {facts.name} was trained on {trained_um:.4g} um;"
         " embed the slide as for the training.",
+    )
+
+
+def _compare_places(facts: CheckpointFacts, bag: Bag) -> tuple[str, ...]:
+    """A warning where position encoding sees grid cells here and saw scan indices in training, or the other way."""
+    trained = facts.provenance.get("has_places")
+    if trained is None or trained == (bag.grid is not None):
+        return ()
+    words = {True: "with coordinates", False: "without coordinates"}
+    return (
+        f"Warning: {facts.name} was trained on bags {words[trained]}, {bag.slide} is one {words[not trained]}: its"
+        " positions mean something else to the model.",
     )
 
 

@@ -53,7 +53,8 @@ def _share(members: int, fraction: float) -> int:
 class Scaling:
     """Mean and sd of each embedding dimension (D,) over training patches and of each gene (G,) over training cases.
 
-    ``patch_px`` and ``patch_mpp`` are how the bags were cut, None where they do not say.
+    ``patch_px`` and ``patch_mpp`` are how the bags were cut, None where they do not say; ``has_places`` whether all of
+    them know where their patches are (else position encoding saw scan indices).
     """
 
     embedding_mean: Float[np.ndarray, " D"]
@@ -62,6 +63,7 @@ class Scaling:
     gene_sd: Float[np.ndarray, " G"]
     patch_px: int | None
     patch_mpp: float | None
+    has_places: bool
 
 
 def fit_scaling(cohort: Cohort, train: Int[np.ndarray, " train"]) -> Generator[Progress, None, Scaling]:
@@ -72,7 +74,7 @@ def fit_scaling(cohort: Cohort, train: Int[np.ndarray, " train"]) -> Generator[P
     InputError
         No training case has patches, or bags of patches of different sizes.
     """
-    count, cuts = 0, set()
+    count, cuts, has_places = 0, set(), True
     total, squares = np.zeros(cohort.embedding_dim), np.zeros(cohort.embedding_dim)
     for done, case in enumerate(train, 1):
         for bag in cohort.bags(int(case)):
@@ -81,12 +83,13 @@ def fit_scaling(cohort: Cohort, train: Int[np.ndarray, " train"]) -> Generator[P
             total += features.sum(axis=0)
             squares += np.square(features).sum(axis=0)
             cuts.add(patch_of(bag))
+            has_places &= bag.grid is not None
         yield Progress("reading features", done, len(train), "cases")
     if not count:
         raise InputError(f"Cohort {cohort.name}: expected training cases with patches, found none.")
     mean = total / count
     sd = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
-    return Scaling(mean, sd, *_mean_and_sd(cohort.values[train]), *_one_cut(cuts, cohort.name))
+    return Scaling(mean, sd, *_mean_and_sd(cohort.values[train]), *_one_cut(cuts, cohort.name), has_places)
 
 
 def _mean_and_sd(values: Float[np.ndarray, "n G"]) -> tuple[Float[np.ndarray, " G"], Float[np.ndarray, " G"]]:

@@ -29,11 +29,12 @@ def trained_on(cohort: Cohort, split: Split) -> str:
     return f"{cohort.name}: {len(split.train)} cases ({classes}), {kinds}; {len(split.validation)} more chose the epoch"
 
 
-def provenance(cohort: Cohort, split: Split, training: TrainConfig) -> dict[str, Any]:
+def provenance(cohort: Cohort, split: Split, training: TrainConfig, has_places: bool) -> dict[str, Any]:
     """What it takes to train again. Cases are named by hash: enough to notice that one is tested on, and no more."""
     packages = ("napari-gimp", "torch", "numpy", "lightning-fabric")
     return {
         "training": asdict(training),
+        "has_places": has_places,
         "split": "random by case, stratified by label and inputs; sites are not kept apart",
         "train_cases": [case_hash(cohort.cases[i]) for i in split.train],
         "validation_cases": [case_hash(cohort.cases[i]) for i in split.validation],

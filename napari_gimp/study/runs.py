@@ -97,7 +97,7 @@ def train_cohort(
         trained_on(cohort, split),
         synthetic,
         metrics,
-        provenance(cohort, split, training) | run,
+        provenance(cohort, split, training, scaling.has_places) | run,
     )
     save_checkpoint(out, network, facts, overwrite=overwrite)
     write_whole(out.with_name(f"{out.name}.history.csv"), history_writer(history))
