@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from napari_gimp import __version__
 from napari_gimp.bundled import DEMO_CHECKPOINT, has_display, resource, sample_folder
-from napari_gimp.console import drain, for_each, readable, tell
+from napari_gimp.console import drain, for_each, tell
 from napari_gimp.options import (
     BagFile,
     BatchSize,
@@ -38,6 +38,7 @@ from napari_gimp.options import (
 )
 from napari_gimp.settings import InputError
 from napari_gimp.types import Modality, PatchSpec
+from napari_gimp.words import error_words, verdict
 
 if TYPE_CHECKING:
     from napari_gimp.types import Profile, SlideFacts, Tissue
@@ -145,7 +146,6 @@ def predict(
     from napari_gimp import pipeline
     from napari_gimp.export import check_free, export_prediction
     from napari_gimp.gimp.checkpoint import read_facts
-    from napari_gimp.plugin.words import verdict
     from napari_gimp.slides import open_slide
 
     paths = _slide_paths(slides)
@@ -312,10 +312,10 @@ def main(arguments: list[str] | None = None) -> None:
         )
         sys.exit(code)
     except CycloptsError as problem:
-        tell([f"napari-gimp: {readable(problem)} (napari-gimp COMMAND --help lists what there is.)"])
+        tell([f"napari-gimp: {' '.join(str(problem).split())} (napari-gimp COMMAND --help lists what there is.)"])
         sys.exit(2)
     except (InputError, OSError) as problem:
-        tell([f"napari-gimp: {readable(problem)}"])
+        tell([f"napari-gimp: {error_words(problem)}"])
         sys.exit(2)
     except KeyboardInterrupt:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # zarr's reads that are given up are no news

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from napari_gimp.settings import InputError
 from napari_gimp.types import Progress
+from napari_gimp.words import error_words
 
 Result = TypeVar("Result")
 
@@ -72,9 +73,9 @@ def for_each(paths: list[Path], job: Callable[[Path], str]) -> int:
         try:
             outcome[path] = job(path)
         except (InputError, OSError) as problem:
-            outcome[path] = f"failed: {readable(problem)}"
+            outcome[path] = f"failed: {error_words(problem)}"
             if len(paths) > 1:
-                tell([f"{path.name}: {readable(problem)}"])
+                tell([f"{path.name}: {error_words(problem)}"])
     failed = [path for path, words in outcome.items() if words.startswith("failed: ")]
     if len(paths) == 1 and failed:
         raise InputError(outcome[failed[0]].removeprefix("failed: "))
@@ -82,14 +83,3 @@ def for_each(paths: list[Path], job: Callable[[Path], str]) -> int:
     for path, words in outcome.items():
         sys.stdout.write(f"{path.name:<{width}}  {words}\n")
     return 2 if failed else 0
-
-
-def readable(problem: Exception) -> str:
-    """One line of an error of the user's input or of the file system."""
-    if isinstance(problem, OSError) and problem.strerror:
-        where = f"{problem.filename}: expected" if problem.filename else "Expected"
-        return (
-            f"{where} to read or write there, found: {problem.strerror}; check the path, its permissions and the free"
-            " space."
-        )
-    return " ".join(str(problem).split())

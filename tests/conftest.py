@@ -1,11 +1,14 @@
 """Shared by all tests: shapes of annotated arrays are checked; real data is found or the test skips with a reason."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: threads that wait for each other cost more than they do
 
 CHECKED_ROOMS = [
     "types",

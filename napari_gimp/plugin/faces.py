@@ -7,7 +7,7 @@ from collections.abc import Callable
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
-from napari_gimp.plugin import words
+from napari_gimp import words
 from napari_gimp.plugin.panel import Panel
 from napari_gimp.plugin.session import Choices, Session, aligned
 from napari_gimp.settings import InputError

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_gimp.plugin.forms import SettingsForm, combo, tidy
 from napari_gimp.plugin.parts import Words, fill, folded, silently
 from napari_gimp.plugin.session import MEAN_HEAD, ViewSettings
-from napari_gimp.plugin.words import RESEARCH_ONLY
+from napari_gimp.words import RESEARCH_ONLY
 
 
 class RunSection(QWidget):

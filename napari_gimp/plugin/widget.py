@@ -14,8 +14,9 @@ from napari.settings import get_settings
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from napari_gimp import words
 from napari_gimp.encoders.load import encoder_names
-from napari_gimp.plugin import job, layers, words
+from napari_gimp.plugin import job, layers
 from napari_gimp.plugin.annotations import drawn_tissue
 from napari_gimp.plugin.canvas import Canvas
 from napari_gimp.plugin.faces import ClosingWatch, show_session

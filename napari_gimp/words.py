@@ -1,4 +1,4 @@
-"""Facts and results in words for the panel: pure functions from nouns to sentences."""
+"""Facts, results and errors in words, for the panel and the command line: pure functions from nouns to sentences."""
 
 from __future__ import annotations
 
@@ -113,9 +113,14 @@ def slide_text(facts: SlideFacts) -> str:
 
 
 def error_words(error: Exception) -> str:
-    """One sentence for the panel: the user's to mend, the machine's, or a defect of ours."""
-    if isinstance(error, InputError):
-        return str(error)
+    """One line: the user's to mend, the machine's, or a defect of ours."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else f"{error.strerror}."
-    return f"A defect of napari-gimp, please report it with the details: {type(error).__name__}: {error}"
+        where = f"{error.filename}: expected" if error.filename else "Expected"
+        return (
+            f"{where} to read or write there, found: {error.strerror}; check the path, its permissions and the free"
+            " space."
+        )
+    said = " ".join(str(error).split())
+    if isinstance(error, InputError | OSError):
+        return said
+    return f"A defect of napari-gimp, please report it with the details: {type(error).__name__}: {said}"
