@@ -1,6 +1,8 @@
 """Runs on a generated cohort in which image and genes each carry the class, and on a few real patients."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -285,7 +287,7 @@ def test_a_cohort_without_what_the_modality_needs_is_refused(trained, cohorts):
     assert evaluate(trained[0], image_only, modality="image").headline.n == len(image_only)
 
 
-def test_training_refuses_one_class_a_taken_place_and_no_patches(cohorts, tmp_path):
+def test_training_refuses_one_class_a_taken_place_and_no_patches(cohorts, tmp_path, monkeypatch):
     cohort = cohorts[0]
     one = cohort.subset(np.flatnonzero(cohort.labels == 0)).with_classes(["LUAD"])
     with pytest.raises(InputError, match="at least two classes to train on, found only LUAD"):
@@ -297,10 +299,22 @@ def test_training_refuses_one_class_a_taken_place_and_no_patches(cohorts, tmp_pa
         train(cohort, tmp_path / "taken", overwrite=True)
     with pytest.raises(InputError, match="share"):
         train(cohort, tmp_path / "ck", val_fraction=1.0)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(InputError, match="no permission"):
+        train(cohort, tmp_path / "new" / "ck")
+    monkeypatch.undo()
     bare = replace(cohort, cases=tuple(replace(case, slide_ids=()) for case in cohort.cases))
     with pytest.raises(InputError, match="training cases with patches"):
         train(bare, tmp_path / "ck")
     assert not (tmp_path / "ck").exists()
+
+
+def test_a_checkpoint_with_files_of_others_in_it_is_refused_before_training(trained, cohorts, tmp_path):
+    out = tmp_path / "ck"
+    shutil.copytree(trained[0], out)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="something else"):
+        next(train_cohort(cohorts[0], out, MODEL, TRAINING, device="cpu", overwrite=True))
 
 
 def test_a_bag_without_coordinates_is_remembered(tmp_path):

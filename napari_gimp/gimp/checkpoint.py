@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +54,32 @@ def save_checkpoint(
         the model.
     """
     folder = Path(folder)
-    _check_free(folder, overwrite)
+    check_free(folder, overwrite)
     _check_fit(model, facts)
     with appearing(folder) as beside:
         beside.mkdir()
         _write(beside, model, facts, calibration)
     return folder
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Before hours of training as before writing: may a checkpoint take this place?
+
+    Raises
+    ------
+    InputError
+        Something is there that may not be overwritten, or nothing may be written there.
+    """
+    nearest = next(place for place in folder.absolute().parents if place.exists())
+    if not os.access(nearest, os.W_OK):
+        raise InputError(f"{folder}: expected to write there, found no permission in {nearest}; choose another place.")
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{folder} exists already: choose another place, or ask for it to be overwritten.")
+    foreign = not folder.is_dir() or {item.name for item in folder.iterdir()} - {WEIGHTS, CARD}
+    if foreign:
+        raise InputError(f"{folder}: expected a checkpoint to overwrite, found something else; choose another place.")
 
 
 def read_facts(folder: Path) -> CheckpointFacts:
@@ -176,16 +197,6 @@ def check_encoder(facts: CheckpointFacts, encoder: str, slide: str = "GiMP") -> 
             f"{slide}: expected embeddings of encoder {facts.encoder}, which {facts.name} was trained with, found"
             f" {encoder}; embed the slide with that encoder or choose another checkpoint."
         )
-
-
-def _check_free(folder: Path, overwrite: bool) -> None:
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise InputError(f"{folder} exists already: choose another place, or ask for it to be overwritten.")
-    foreign = not folder.is_dir() or {item.name for item in folder.iterdir()} - {WEIGHTS, CARD}
-    if foreign:
-        raise InputError(f"{folder}: expected a checkpoint to overwrite, found something else; choose another place.")
 
 
 def _check_fit(model: GiMP, facts: CheckpointFacts) -> None:

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from scipy.special import softmax
 
 from napari_gimp.files import write_whole
-from napari_gimp.gimp.checkpoint import LoadedModel, check_bag, load_model, read_facts, save_checkpoint
+from napari_gimp.gimp.checkpoint import LoadedModel, check_bag, check_free, load_model, read_facts, save_checkpoint
 from napari_gimp.gimp.model import GiMP, ModelConfig
 from napari_gimp.gimp.train import (
     Step,
@@ -106,8 +106,7 @@ def train_cohort(
 
 def _check_out(out: Path, overwrite: bool) -> None:
     """Before hours of training: may the checkpoint be written there?"""
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already: choose another place, or ask for it to be overwritten.")
+    check_free(out, overwrite)
     if out.exists():
         read_facts(out)  # raises where it is no checkpoint
 
