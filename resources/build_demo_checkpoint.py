@@ -16,12 +16,12 @@ from napari_gimp.bundled import DEMO_CHECKPOINT
 from napari_gimp.console import drain
 from napari_gimp.synthetic import CohortPaths, synthetic_cohort
 
-CASES, COHORT_SEED, TRAIN_SEED = 320, 1, 0
+CASES, COHORT_SEED, TRAIN_SEED = 640, 1, 0
 ENCODER = "colour-texture"
 SETTINGS = (
     "d=64", "heads=4", "layers=1", "ffn=2", "head_hidden=64", "landmarks=64", "window=128",
     "fragment_genes=25", "groups=4", "shared_head=false", "gene_dropout=0.5",
-    "lr_genes=0.001", "lr_pretrain=0.0005", "lr_finetune=0.001", "weight_decay=0.05", "modality_dropout=0.7",
+    "lr_genes=0.001", "lr_pretrain=0.0005", "lr_finetune=0.001", "weight_decay=0.05", "modality_dropout=0.5",
     "epochs_genes=15", "epochs_pretrain=15", "epochs_finetune=40", "patience=40", "batch_size=16",
 )  # fmt: skip
 
@@ -33,8 +33,8 @@ def command(*arguments: str | Path) -> None:
 
 def embedded_cohort(work: Path, cases: int, seed: int) -> tuple[CohortPaths, Path]:
     """A synthetic cohort on disk and the folder of its bags."""
-    cohort = drain(synthetic_cohort(work / f"cohort_{seed}", cases, seed))
-    features = work / f"features_{seed}"
+    cohort = drain(synthetic_cohort(work / f"cohort_{seed}_{cases}", cases, seed))
+    features = work / f"features_{seed}_{cases}"
     command("embed", *cohort.slides, "--encoder", ENCODER, "--out", features)
     return cohort, features
 
