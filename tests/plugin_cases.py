@@ -31,9 +31,10 @@ def checker(shape_yx: tuple[int, int], cell_px: int) -> np.ndarray:
     return np.repeat(white[..., None], 3, axis=2)
 
 
-def write_slide(path: Path, pixels: np.ndarray, mpp: float | None = MPP, levels: int = 3) -> Path:
-    """A tiled pyramid at /2 steps; without mpp it does not say how large a pixel is."""
-    size = {} if mpp is None else {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
+def write_slide(path: Path, pixels: np.ndarray, mpp: float | tuple[float, float] | None = MPP, levels: int = 3) -> Path:
+    """A tiled pyramid at /2 steps; without mpp (one, or y and x) it does not say how large a pixel is."""
+    mpp_y, mpp_x = mpp if isinstance(mpp, tuple) else (mpp, mpp)
+    size = {} if mpp_y is None else {"resolution": (1e4 / mpp_x, 1e4 / mpp_y), "resolutionunit": "CENTIMETER"}
     with tifffile.TiffWriter(path) as tif:
         options = {"tile": (256, 256), "photometric": "rgb", "compression": "zlib", **size}
         tif.write(pixels, subifds=levels - 1, description="", **options)

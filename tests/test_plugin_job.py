@@ -14,6 +14,7 @@ import torch
 from plugin_cases import checker, write_expression, write_slide
 from qtpy.QtTest import QTest
 
+from napari_gimp import pipeline
 from napari_gimp.encoders.load import load_encoder
 from napari_gimp.genes import read_expression
 from napari_gimp.gimp.checkpoint import read_facts, save_checkpoint
@@ -22,7 +23,7 @@ from napari_gimp.gimp.model import GiMP
 from napari_gimp.plugin import job
 from napari_gimp.plugin.jobs import Jobs, paced
 from napari_gimp.plugin.session import Choices, Session
-from napari_gimp.slides import open_slide
+from napari_gimp.slides import Slide, open_slide
 from napari_gimp.types import CheckpointFacts, Prediction, Progress, Tissue
 
 SHAPE = (1600, 2100)
@@ -149,3 +150,23 @@ def test_a_request_runs_through_the_pipeline_and_is_exported(tmp_path: Path, che
     assert len(prediction.grid) > 3
     (folder,) = {file.parent for file in drained(job.export(prediction, path, tmp_path / "out", {}))[1]}
     assert (folder / "figure.png").exists()
+
+
+@pytest.mark.parametrize(("given", "mpp_yx"), [(None, (0.26, 0.25)), (0.5, (0.5, 0.5))])
+def test_um_per_pixel_are_the_users_only_where_given(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, given: float | None, mpp_yx: tuple[float, float]
+) -> None:
+    seen = []
+
+    def watched(slide: Slide, *_: object, **__: object) -> Generator[Progress, None, None]:
+        seen.append(slide.facts)
+        yield Progress("nothing", 0, 1)
+
+    monkeypatch.setattr(pipeline, "analyse", watched)
+    path = write_slide(tmp_path / "oblong.tif", checker((600, 700), 100), (0.26, 0.25))
+    with open_slide(path) as slide:
+        facts = slide.facts if given is None else slide.with_mpp(given)
+    chosen = Choices(path=path, slide=facts, checkpoint=checkpoint, facts=read_facts(checkpoint))
+    drained(job.analyse(Session(chosen).begin()))
+    assert seen[0].mpp_yx == pytest.approx(mpp_yx)
+    assert any("given by the user" in note for note in seen[0].notes) == (given is not None)

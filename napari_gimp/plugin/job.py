@@ -16,8 +16,8 @@ from typing import Any
 from napari_gimp.genes import Expression, read_expression
 from napari_gimp.plugin.session import Request
 from napari_gimp.settings import InputError
-from napari_gimp.slides import open_slide
-from napari_gimp.types import Prediction, Progress
+from napari_gimp.slides import Slide, open_slide
+from napari_gimp.types import Prediction, Progress, SlideFacts
 
 BACKGROUND_NICE = 5
 NO_TORCH = (
@@ -48,8 +48,15 @@ def analyse(request: Request) -> Generator[Progress, None, Prediction]:
         tissue=chosen.tissue_settings,
         maps=chosen.maps,
     )
-    with open_slide(request.path, request.slide.known_mpp_yx()[0]) as slide:
+    with open_slide(request.path) as slide:
+        _take_given_mpp(slide, request.slide)
         return (yield from pipeline.analyse(slide, plan, profile=request.profile, drawn=request.drawn))
+
+
+def _take_given_mpp(slide: Slide, seen: SlideFacts) -> None:
+    """um per pixel as the user saw them: the file's own stay, also where they differ along y and x."""
+    if slide.facts.mpp_yx != seen.mpp_yx:
+        slide.with_mpp(seen.known_mpp_yx()[0])
 
 
 def warm_up() -> Generator[Progress, None, None]:
