@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Generator
@@ -84,18 +83,6 @@ def test_errors_reach_the_caller_not_napari(qapp: object) -> None:
     jobs.start(failing, returned=lambda _: None, errored=errors.append)
     QTest.qWait(200)
     assert [str(error) for error in errors] == ["no"]
-
-
-def test_the_cache_loses_its_oldest_embeddings(tmp_path: Path) -> None:
-    for k in range(4):
-        path = tmp_path / f"encoder{k % 2}" / f"{k}.h5"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(bytes(1000))
-        os.utime(path, (k, k))
-    removed = job.trim(tmp_path, 2500)
-    assert [path.name for path in removed] == ["0.h5", "1.h5"]
-    assert job.trim(tmp_path, 2500) == []
-    assert job.trim(tmp_path / "absent", 0) == []
 
 
 def test_an_exported_folder_never_overwrites(tmp_path: Path) -> None:

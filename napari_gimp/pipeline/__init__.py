@@ -8,8 +8,9 @@ Command line, window and tests drain the same ones::
 """
 
 from napari_gimp.pipeline.analysis import Analysis, analyse, read_profile
+from napari_gimp.pipeline.cache import trim
 from napari_gimp.pipeline.embedding import drawn_tissue, embed
 from napari_gimp.pipeline.notes import bag_notes
 from napari_gimp.pipeline.prediction import predict
 
-__all__ = ["Analysis", "analyse", "bag_notes", "drawn_tissue", "embed", "predict", "read_profile"]
+__all__ = ["Analysis", "analyse", "bag_notes", "drawn_tissue", "embed", "predict", "read_profile", "trim"]

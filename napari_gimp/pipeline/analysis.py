@@ -14,6 +14,7 @@ from napari_gimp.encoders.devices import choose_device
 from napari_gimp.encoders.load import encoder_names, load_encoder
 from napari_gimp.genes import align, choose_sample, read_expression
 from napari_gimp.gimp.checkpoint import LoadedModel, check_encoder, load_model
+from napari_gimp.pipeline.cache import cached_bag, mark_used
 from napari_gimp.pipeline.embedding import embed, tissue_key
 from napari_gimp.pipeline.prediction import forward_prediction, predict
 from napari_gimp.settings import InputError
@@ -115,8 +116,9 @@ def _embed_for(
     check_encoder(facts, encoder.id)
     spec = plan.patches or PatchSpec(facts.patch_px or encoder.patch_px, facts.patch_mpp or encoder.patch_mpp)
     mark = bag_fingerprint(slide.facts, spec, tissue_key(plan.tissue, drawn), encoder.id)
-    out = (plan.cache or cache_folder() / "bags") / encoder.id / f"{slide.facts.name}.{mark[:12]}.h5"
+    out = cached_bag(plan.cache or cache_folder() / "bags", encoder.id, slide.facts.name, mark)
     is_damaged = out.exists() and find_bag(out, mark) is None  # its name says that it was made with these settings
+    mark_used(out)
 
     def preview(so_far: Bag, share: float) -> Prediction:
         return forward_prediction(so_far, slide.facts, loaded, genes, share)

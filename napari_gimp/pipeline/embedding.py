@@ -14,6 +14,7 @@ import numpy as np
 from napari_gimp.bags import PartStore, bag_fingerprint, find_bag, write_bag
 from napari_gimp.encoders.base import Encoder
 from napari_gimp.files import write_whole
+from napari_gimp.pipeline.cache import qc_path, tissue_path
 from napari_gimp.pipeline.pace import Pace
 from napari_gimp.regions import mask_to_regions, read_geojson, regions_to_mask, write_geojson
 from napari_gimp.settings import InputError
@@ -114,7 +115,7 @@ def drawn_tissue(facts: SlideFacts, geojson: Path) -> Tissue:
 
 
 def _stored_progress(bag: Bag, facts: SlideFacts, out: Path) -> Progress:
-    outline = _tissue_path(out)
+    outline = tissue_path(out)
     tissue = None
     if outline.exists():
         tissue = Tissue(
@@ -180,14 +181,10 @@ def _bag_of(parts: PartStore, facts: SlideFacts, grid: PatchGrid, encoder: Encod
     return Bag(facts.name, features, grid.take(index), encoder.id, missing_yx=grid.coords_yx[missing], **known)
 
 
-def _tissue_path(out: Path) -> Path:
-    return out.with_name(f"{out.stem}.tissue.geojson")
-
-
 def _write_tissue(slide: Slide, tissue: Tissue, grid: PatchGrid, out: Path) -> None:
-    write_geojson(_tissue_path(out), mask_to_regions(tissue.mask, tissue.slide_shape_yx, "tissue"))
+    write_geojson(tissue_path(out), mask_to_regions(tissue.mask, tissue.slide_shape_yx, "tissue"))
     picture = qc_picture(np.asarray(slide.levels[-1][:]), tissue, grid)
-    write_whole(out.with_name(f"{out.stem}.qc.png"), lambda beside: picture.save(beside, "PNG"))
+    write_whole(qc_path(out), lambda beside: picture.save(beside, "PNG"))
 
 
 def _embedding_record(

@@ -35,8 +35,6 @@ def analyse(request: Request) -> Generator[Progress, None, Prediction]:
     except OSError as error:
         raise InputError(NO_TORCH.format(reason=error)) from error
     chosen = request.choices
-    if chosen.cache is not None:
-        trim(chosen.cache, chosen.cache_gb * 1e9)
     plan = pipeline.Analysis(
         request.checkpoint,
         encoder=chosen.encoder,
@@ -50,7 +48,10 @@ def analyse(request: Request) -> Generator[Progress, None, Prediction]:
     )
     with open_slide(request.path) as slide:
         _take_given_mpp(slide, request.slide)
-        return (yield from pipeline.analyse(slide, plan, profile=request.profile, drawn=request.drawn))
+        prediction = yield from pipeline.analyse(slide, plan, profile=request.profile, drawn=request.drawn)
+    if chosen.cache is not None:
+        pipeline.trim(chosen.cache, chosen.cache_gb * 1e9)
+    return prediction
 
 
 def _take_given_mpp(slide: Slide, seen: SlideFacts) -> None:
@@ -90,19 +91,6 @@ def read_profiles(path: Path) -> Generator[Progress, None, Expression]:
     """The expression file, read beside the window."""
     yield Progress(f"reading {path.name}", 0, 0, "file")
     return read_expression(path)
-
-
-def trim(cache: Path, limit_bytes: float) -> list[Path]:
-    """Remove the embeddings used longest ago while the cache is larger than its limit; the removed files."""
-    bags = sorted(cache.rglob("*.h5"), key=lambda path: path.stat().st_mtime)
-    total, removed = sum(path.stat().st_size for path in bags), []
-    for path in bags:
-        if total <= limit_bytes:
-            break
-        total -= path.stat().st_size
-        path.unlink()
-        removed.append(path)
-    return removed
 
 
 def export(
