@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,12 @@ from qtpy.QtTest import QTest
 from napari_gimp import pipeline
 from napari_gimp.encoders.load import load_encoder
 from napari_gimp.genes import read_expression
-from napari_gimp.gimp.checkpoint import read_facts, save_checkpoint
+from napari_gimp.gimp.checkpoint import load_model, read_facts, save_checkpoint
 from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.gimp.model import GiMP
 from napari_gimp.plugin import job
 from napari_gimp.plugin.jobs import Jobs, paced
-from napari_gimp.plugin.session import Choices, Session
+from napari_gimp.plugin.session import Choices, Grain, Session
 from napari_gimp.slides import Slide, open_slide
 from napari_gimp.types import CheckpointFacts, Prediction, Progress, Tissue
 
@@ -157,3 +158,21 @@ def test_um_per_pixel_are_the_users_only_where_given(
     drained(job.analyse(Session(chosen).begin()))
     assert seen[0].mpp_yx == pytest.approx(mpp_yx)
     assert any("given by the user" in note for note in seen[0].notes) == (given is not None)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_panels_patch_numbers_are_taken_and_said(tmp_path: Path, checkpoint: Path, named: bool) -> None:
+    loaded = load_model(checkpoint)
+    facts = loaded.facts if named else replace(loaded.facts, patch_px=None, patch_mpp=None)
+    folder = save_checkpoint(tmp_path / "checkpoint", loaded.model, facts)
+    path = write_slide(tmp_path / "slide.tif", stained(SHAPE))
+    with open_slide(path) as slide:
+        chosen = Choices(path=path, slide=slide.facts, checkpoint=folder, facts=facts, cache=tmp_path, device="cpu")
+    grain = Grain(stride=0.5, min_tissue=1.0)
+    _, fine = drained(job.analyse(Session(replace(chosen, grain=grain)).begin()))
+    assert np.divide(fine.grid.stride_yx_px, fine.grid.size_yx_px) == pytest.approx(0.5)
+    assert fine.provenance["bag"]["min_tissue"] == 1.0
+    assert any("every 0.5 patch sides" in note for note in fine.notes)
+    assert any("256 px at 0.5 um" in note for note in fine.notes) != named
+    _, usual = drained(job.analyse(Session(chosen).begin()))
+    assert not any("patch sides" in note for note in usual.notes)

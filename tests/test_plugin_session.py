@@ -49,13 +49,6 @@ def test_everything_there_gives_no_reason() -> None:
     assert why_not(replace(READY, facts=replace(FACTS, encoder=None), encoder="resnet18")) == ""
 
 
-def test_patch_size_is_the_checkpoints_and_stride_the_users() -> None:
-    spec = replace(READY, facts=replace(FACTS, patch_px=224, patch_mpp=1.0)).spec
-    assert spec is not None
-    assert (spec.patch_px, spec.patch_mpp, spec.stride) == (224, 1.0, 1.0)
-    assert replace(READY, facts=replace(FACTS, patch_px=None)).spec is None
-
-
 def test_profile_is_aligned_to_the_checkpoint() -> None:
     genes = aligned(replace(READY, expression=expression(), sample="S1"))
     assert genes is not None

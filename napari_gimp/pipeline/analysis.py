@@ -38,7 +38,9 @@ from napari_gimp.types import (
 class Analysis:
     """What a user chose for one run: everything but the slide, the profile and a drawn tissue mask.
 
-    ``encoder``, ``patches``: the checkpoint's own by default. ``bag``: a ready bag of the slide instead of embedding.
+    ``encoder``: the checkpoint's own by default. ``bag``: a ready bag of the slide instead of embedding. Size and
+    resolution of the patches are the checkpoint's, the encoder's where it names none; ``stride`` and ``min_tissue`` are
+    those of :class:`~napari_gimp.types.PatchSpec`.
     """
 
     checkpoint: Path
@@ -48,7 +50,8 @@ class Analysis:
     batch_size: int | None = None
     bag: Path | None = None
     cache: Path | None = None
-    patches: PatchSpec | None = None
+    stride: float = 1.0
+    min_tissue: float = 0.25
     tissue: TissueSettings = field(default_factory=TissueSettings)
     maps: MapSettings = field(default_factory=MapSettings)
 
@@ -114,7 +117,8 @@ def _embed_for(
         plan.encoder or _encoder_name(facts), weights=plan.weights, device=plan.device, batch_size=plan.batch_size
     )
     check_encoder(facts, encoder.id)
-    spec = plan.patches or PatchSpec(facts.patch_px or encoder.patch_px, facts.patch_mpp or encoder.patch_mpp)
+    size = facts.patch_px or encoder.patch_px, facts.patch_mpp or encoder.patch_mpp
+    spec = PatchSpec(*size, plan.stride, plan.min_tissue)
     mark = bag_fingerprint(slide.facts, spec, tissue_key(plan.tissue, drawn), encoder.id)
     out = cached_bag(plan.cache or cache_folder() / "bags", encoder.id, slide.facts.name, mark)
     is_damaged = out.exists() and find_bag(out, mark) is None  # its name says that it was made with these settings

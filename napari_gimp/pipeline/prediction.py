@@ -15,7 +15,7 @@ from jaxtyping import Float
 from napari_gimp.gimp.checkpoint import LoadedModel, check_bag
 from napari_gimp.gimp.model import GiMPOutput, patch_attention
 from napari_gimp.gimp.reconstruct import reconstruction_error
-from napari_gimp.pipeline.notes import bag_notes
+from napari_gimp.pipeline.notes import bag_notes, training_notes
 from napari_gimp.pipeline.pace import Pace
 from napari_gimp.settings import InputError
 from napari_gimp.types import (
@@ -48,7 +48,7 @@ def predict(
         A bag of another encoder than the checkpoint's, or without coordinates.
     """
     maps = maps or MapSettings()
-    notes = (*check_bag(loaded.facts, bag), *_compare_names(bag, facts))
+    notes = (*check_bag(loaded.facts, bag), *training_notes(bag, loaded.facts), *_compare_names(bag, facts))
     yield Progress("GiMP forward pass", 0, 1, "step")
     prediction = forward_prediction(bag, facts, loaded, genes)
     yield Progress("GiMP forward pass", 1, 1, "step", grid=prediction.grid)

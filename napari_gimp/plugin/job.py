@@ -42,7 +42,8 @@ def analyse(request: Request) -> Generator[Progress, None, Prediction]:
         device=chosen.device,
         bag=chosen.bag,
         cache=chosen.cache,
-        patches=chosen.spec,
+        stride=chosen.grain.stride,
+        min_tissue=chosen.grain.min_tissue,
         tissue=chosen.tissue_settings,
         maps=chosen.maps,
     )

@@ -14,7 +14,6 @@ from napari_gimp.types import (
     AlignedGenes,
     CheckpointFacts,
     MapSettings,
-    PatchSpec,
     Prediction,
     Profile,
     SlideFacts,
@@ -80,13 +79,6 @@ class Choices:
     maps: MapSettings = field(default_factory=MapSettings)
     cache: Path | None = None
     cache_gb: float = 20.0
-
-    @property
-    def spec(self) -> PatchSpec | None:
-        """The checkpoint's patch with the user's stride and tissue share; None where the checkpoint names none."""
-        if self.facts is None or self.facts.patch_px is None or self.facts.patch_mpp is None:
-            return None
-        return PatchSpec(self.facts.patch_px, self.facts.patch_mpp, self.grain.stride, self.grain.min_tissue)
 
 
 @dataclass(frozen=True, eq=False)
