@@ -1,56 +1,126 @@
-"""Small Qt parts that know one value each: a form made from a settings dataclass, a file field, an error box."""
+"""A form made from a settings dataclass by magicgui, and the Qt habits that it shares with the rest of the panel."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, get_type_hints
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QSpinBox,
-    QWidget,
-)
+from magicgui.widgets import CheckBox, ComboBox, Container, create_widget
+from magicgui.widgets.bases import RangedWidget, ValueWidget
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QWidget
 
 from napari_gimp.settings import describe
 
+UNBOUNDED = 10**12
+"""Where numbers without a bound of their own end in a form."""
 
-class SettingsForm(QWidget):
-    """Edits one settings dataclass: labels, ranges, units, choices and tooltips come from its fields."""
 
-    changed = Signal()
+class SettingsForm(Container):
+    """Edits one settings dataclass: types, labels, ranges, units, choices and tooltips come from its fields.
+
+    ``changed`` is emitted after every edit. ``native`` is the Qt widget to lay out; ``rows`` takes more of them.
+    """
 
     def __init__(self, config_type: type, default: Any | None = None) -> None:
-        super().__init__()
-        self._type = config_type
-        layout = QFormLayout(self)
-        tidy(layout)
-        self._editors = {name: _editor(facts) for name, facts in describe(config_type).items()}
-        for name, editor in self._editors.items():
-            editor.setObjectName(f"{config_type.__name__}.{name}")
-            layout.addRow(name.replace("_", " "), editor)
-            _changed_signal(editor).connect(lambda *_: self.changed.emit())
-        self.set_value(config_type() if default is None else default)
+        self._config = config_type() if default is None else default
+        self._edits: dict[str, Any] = {}
+        hints = get_type_hints(config_type)
+        editors = [_editor(name, hints[name], about) for name, about in describe(config_type).items()]
+        for editor in editors:
+            editor.native.setObjectName(f"{config_type.__name__}.{editor.name}")
+            editor.changed.connect(lambda value, name=editor.name: self._edits.update({name: value}))
+        super().__init__(widgets=editors, labels=False)  # only now: ``changed`` is said after the edit is known
+        self.margins = (0, 0, 0, 0)
+        self.rows = _rows(editors)
+        self.native.layout().addLayout(self.rows)
+        self._show()
 
     def value(self) -> Any:
-        """The dataclass as the form shows it.
+        """The dataclass that was set, with the fields that were edited since.
 
         Raises
         ------
         InputError
             When the fields do not fit together.
         """
-        return self._type(**{name: _read(editor) for name, editor in self._editors.items()})
+        return replace(self._config, **self._edits)
 
     def set_value(self, config: Any) -> None:
-        """Show another value; says ``changed`` once per field that differs."""
-        for item in fields(config):
-            if item.name in self._editors:
-                _write(self._editors[item.name], getattr(config, item.name))
+        """Show another value; says ``changed`` once, when it differs.
+
+        Raises
+        ------
+        ValueError
+            A number beyond ``UNBOUNDED``, which the form cannot show.
+        """
+        before = {**vars(self._config), **self._edits}
+        self._config = config
+        self._show()
+        if before != vars(config):
+            self.changed.emit(self)
+
+    def _show(self) -> None:
+        with self.changed.blocked():
+            for editor in self:
+                editor.value = getattr(self._config, editor.name)
+        self._edits.clear()  # a number with more decimals than are shown is kept until it is edited
+
+
+def _rows(editors: Sequence[ValueWidget[Any]]) -> QFormLayout:
+    """Labels and fields in two columns: magicgui's own do not wrap and are measured without napari's font."""
+    layout = QFormLayout()
+    tidy(layout)
+    for editor in editors:
+        if isinstance(editor, CheckBox):
+            layout.addRow(editor.native)
+        else:
+            layout.addRow(QLabel(editor.label, toolTip=editor.tooltip), editor.native)
+    return layout
+
+
+def _editor(name: str, kind: Any, about: dict[str, Any]) -> ValueWidget[Any]:
+    options: dict[str, Any] = {"tooltip": f"{about['help']} {_span(about)}".strip()}
+    if about["choices"]:
+        options["choices"] = about["choices"]
+    elif kind in (int, float):
+        low, high = about["min"], about["max"]
+        options |= {"min": -UNBOUNDED if low is None else low, "max": UNBOUNDED if high is None else high}
+        options["step"] = 1 if kind is int else None
+    made = create_widget(annotation=kind, name=name, label=_label(name, about["unit"]), options=options)
+    assert isinstance(made, ValueWidget)
+    _adapt(made)
+    return made
+
+
+def _adapt(editor: ValueWidget[Any]) -> None:
+    """What magicgui has no option for."""
+    native = editor.native
+    if isinstance(native, QDoubleSpinBox):
+        native.setDecimals(3 if native.maximum() <= 20 else 1)
+    if isinstance(editor, RangedWidget):
+        native.setKeyboardTracking(False)
+    if isinstance(editor, RangedWidget | ComboBox):
+        _calm(native)
+
+
+def _label(name: str, unit: str) -> str:
+    words = name.removesuffix(f"_{unit}").replace("_", " ")
+    return f"{words} ({_unit_words(unit)})" if unit else words
+
+
+def _span(about: dict[str, Any]) -> str:
+    low, high = about["min"], about["max"]
+    if low is None and high is None:
+        return ""
+    words = f"at least {low:g}" if high is None else f"at most {high:g}" if low is None else f"{low:g} to {high:g}"
+    return f"({words} {_unit_words(about['unit'])}".rstrip() + ")"
+
+
+def _unit_words(unit: str) -> str:
+    """The unit as people read it: ``um2`` with its signs."""
+    return unit.replace("um2", "µm²").replace("um", "µm")
 
 
 def tidy(layout: QFormLayout) -> None:
@@ -60,95 +130,26 @@ def tidy(layout: QFormLayout) -> None:
     layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
 
 
-class _CalmCombo(QComboBox):
-    """A combo box that the wheel scrolls past: scrolling a panel must not change a choice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(8)
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
-
-
-class _CalmInt(QSpinBox):
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
-
-
-class _CalmFloat(QDoubleSpinBox):
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
-
-
 def combo(name: str, tip: str) -> QComboBox:
     """An empty combo box with a name (for tests and styles) and a tooltip."""
-    box = _CalmCombo()
-    box.setObjectName(name)
-    box.setToolTip(tip)
+    box = QComboBox(objectName=name, toolTip=tip)
+    _calm(box)
     return box
 
 
-def _editor(facts: dict[str, Any]) -> QWidget:
-    if facts["choices"]:
-        editor: QWidget = _CalmCombo()
-        editor.addItems(list(facts["choices"]))
-    elif isinstance(facts["default"], bool):
-        editor = QCheckBox()
-    elif isinstance(facts["default"], int):
-        editor = _number(_CalmInt(), facts, 2**31 - 1)
-    else:
-        editor = _number(_CalmFloat(), facts, 1e9)
-        editor.setSingleStep(_step(facts))
-        editor.setDecimals(3 if _step(facts) < 1 else 1)
-    span = _span(facts)
-    editor.setToolTip(f"{facts['help']} {span}".strip())
-    return editor
+class _WheelPasses(QObject):
+    """Scrolling a panel must not change what the wheel passes over."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() != QEvent.Type.Wheel:
+            return False
+        event.ignore()
+        return True
 
 
-def _number(editor: Any, facts: dict[str, Any], top: float) -> Any:
-    kind = type(facts["default"])
-    editor.setRange(kind(facts["min"] if facts["min"] is not None else -top), kind(facts["max"] or top))
-    editor.setSuffix(f" {unit_Words(facts['unit'])}" if facts["unit"] else "")
-    editor.setKeyboardTracking(False)
-    return editor
-
-
-def _step(facts: dict[str, Any]) -> float:
-    return 1.0 if facts["max"] is None or facts["max"] > 20 else 0.05
-
-
-def _span(facts: dict[str, Any]) -> str:
-    low, high = facts["min"], facts["max"]
-    if low is None and high is None:
-        return ""
-    words = f"at least {low:g}" if high is None else f"at most {high:g}" if low is None else f"{low:g} to {high:g}"
-    return f"({words} {unit_Words(facts['unit'])}".rstrip() + ")"
-
-
-def unit_Words(unit: str) -> str:
-    """The unit as people read it: ``um`` with its sign."""
-    return unit.replace("um", "µm")
-
-
-def _changed_signal(editor: QWidget) -> Any:
-    if isinstance(editor, QComboBox):
-        return editor.currentTextChanged
-    return editor.toggled if isinstance(editor, QCheckBox) else editor.valueChanged
-
-
-def _read(editor: QWidget) -> Any:
-    if isinstance(editor, QComboBox):
-        return editor.currentText()
-    return editor.isChecked() if isinstance(editor, QCheckBox) else editor.value()
-
-
-def _write(editor: QWidget, value: Any) -> None:
-    if isinstance(editor, QComboBox):
-        editor.setCurrentText(str(value))
-    elif isinstance(editor, QCheckBox):
-        editor.setChecked(value)
-    else:
-        editor.setValue(value)
+def _calm(widget: QWidget) -> None:
+    widget.installEventFilter(_WheelPasses(widget))
+    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    if isinstance(widget, QComboBox):
+        widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        widget.setMinimumContentsLength(8)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFormLayout,
     QGroupBox,
     QHBoxLayout,
     QHeaderView,
@@ -20,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gimp.plugin.forms import SettingsForm, combo, tidy
+from napari_gimp.plugin.forms import SettingsForm, combo
 from napari_gimp.plugin.parts import Words, fill, folded, silently
 from napari_gimp.plugin.session import MEAN_HEAD, ViewSettings
 from napari_gimp.words import RESEARCH_ONLY
@@ -88,23 +87,22 @@ class ResultSection(QGroupBox):
             "Write prediction, patches, GeoJSON for QuPath, maps, figure and run record to a folder."
         )
         self._arrange()
-        self.head.currentTextChanged.connect(lambda *_: self.view_changed.emit())
-        self.view.changed.connect(self.view_changed)
+        self.head.currentTextChanged.connect(self._say_view_changed)
+        self.view.changed.connect(self._say_view_changed)
         self.patches.cellClicked.connect(lambda row, _: self.patch_chosen.emit(row))
         self.export.clicked.connect(self.ask_folder)
         self.setVisible(False)
 
     def _arrange(self) -> None:
-        shown = QWidget()
-        rows = QFormLayout(shown)
-        tidy(rows)
-        rows.addRow("attention head", self.head)
-        rows.addRow(self.view)
+        self.view.rows.insertRow(0, "attention head", self.head)
         layout = QVBoxLayout(self)
-        for part in (self.headline, self.caution, self.table, shown, self.export):
+        for part in (self.headline, self.caution, self.table, self.view.native, self.export):
             layout.addWidget(part)
         layout.addWidget(folded("Most attended patches", self.patches))
         layout.addWidget(self.notes)
+
+    def _say_view_changed(self) -> None:
+        self.view_changed.emit()
 
     def ask_folder(self) -> None:
         """Ask where to export to; says ``export_to``."""

@@ -177,14 +177,17 @@ class ModelSection(QGroupBox):
         tidy(rows)
         for label, part in (("Encoder", self.encoder), ("", self.encoder_file), ("", self.weights), ("", self.bag)):
             rows.addRow(label, part) if label else rows.addRow(part)
-        parts = {"Encoder and embeddings": encoding, "Patches": self.grain, "Tissue": self.tissue, "Maps": self.maps}
-        for title, part in parts.items():
-            self._form.addRow(folded(title, part))
+        forms = {"Patches": self.grain, "Tissue": self.tissue, "Maps": self.maps}
+        self._form.addRow(folded("Encoder and embeddings", encoding))
+        for title, form in forms.items():
+            self._form.addRow(folded(title, form.native))
+            form.changed.connect(self._say_changed)
         self.encoder.currentTextChanged.connect(lambda *_: self.changed.emit())
         for field in (self.encoder_file, self.weights, self.bag):
             field.chosen.connect(lambda *_: self.changed.emit())
-        for form in (self.grain, self.tissue, self.maps):
-            form.changed.connect(self.changed)
+
+    def _say_changed(self) -> None:
+        self.changed.emit()
 
     def _kind_picked(self, kind: str) -> None:
         self.set_own_folder(kind == FOLDER)
