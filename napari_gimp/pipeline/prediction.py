@@ -81,7 +81,7 @@ def _reconstruct(bag: Bag, loaded: LoadedModel, maps: MapSettings) -> Generator[
         except StopIteration as end:
             return np.asarray(end.value)
         pace = pace or Pace(total)
-        yield Progress("masked reconstruction", done, total, "passes", pace.remaining_s(done))
+        yield Progress("masked reconstruction", done, total, "patches", pace.remaining_s(done))
 
 
 def forward_prediction(
