@@ -4,88 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
-from plugin_cases import FACTS, MPP, checker, fake_analysis, write_expression, write_slide
+from plugin_cases import MPP, fake_analysis, write_expression
+from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_gimp.plugin import inputs, job, layers
+from napari_gimp.plugin import job, layers
 from napari_gimp.plugin.host import slide_of
 from napari_gimp.plugin.launch import prepare
-from napari_gimp.plugin.widget import GimpWidget
 from napari_gimp.settings import InputError
 
 pytestmark = pytest.mark.window
-SHAPE = (1600, 2100)
-
-
-@dataclass
-class Room:
-    """A window with the panel in it."""
-
-    viewer: object
-    widget: GimpWidget
-    folder: Path
-
-    def until(self, true: Callable[[], bool], seconds: float = 20.0) -> None:
-        """Let the window live until something holds."""
-        end = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < end, "waited in vain"
-            QApplication.processEvents()
-            time.sleep(0.002)
-
-    def settle(self) -> None:
-        """Until no worker and no step is left."""
-        self.until(lambda: not self.widget.jobs.busy and not self.widget.canvas.waiting)
-
-    def open(self, name: str = "slide.tif") -> object:
-        self.viewer.open(str(self.folder / name), plugin="napari-gimp")
-        return self.viewer.layers[-1]
-
-    def layer(self, role: str) -> object | None:
-        return next((a for a in self.viewer.layers if a.metadata.get(layers.TAG, {}).get("role") == role), None)
-
-
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory, qapp: QApplication) -> Iterator[Room]:
-    import napari
-
-    folder = tmp_path_factory.mktemp("slides")
-    write_slide(folder / "slide.tif", checker(SHAPE, 100))
-    write_slide(folder / "silent.tif", checker((600, 700), 100), mpp=None)
-    patch = pytest.MonkeyPatch()
-    patch.setattr(inputs, "resource", lambda name: folder)
-    patch.setattr(inputs, "read_facts", lambda path: FACTS)
-    patch.setattr(job, "warm_up", fake_warm_up)
-    viewer = napari.Viewer(show=True)
-    yield Room(viewer, prepare(viewer), folder)
-    viewer.layers.clear()
-    viewer.close()
-    patch.undo()
-
-
-def fake_warm_up() -> Iterator[object]:
-    yield from ()
-
-
-@pytest.fixture
-def room(window: Room, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
-    monkeypatch.setattr(job, "analyse", fake_analysis())
-    yield window
-    if window.widget.session.running:
-        window.widget.cancel()
-    window.settle()
-    window.viewer.layers.clear()
-    window.widget.inputs.load_profile(None)
-    window.widget.panel.error.clear()
-    window.widget.session.prediction = None
 
 
 def click(qtbot: object, button: object) -> None:

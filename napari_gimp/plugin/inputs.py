@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from napari_gimp.bundled import DEMO_CHECKPOINT, resource
 from napari_gimp.genes import Expression, choose_sample
@@ -22,9 +23,7 @@ class Inputs:
     Parameters
     ----------
     report, fail
-        What to do with progress and with errors.
-    arrived
-        Called when a profile has been read and matched.
+        What to do with progress (None: nothing goes on any more) and with errors.
     """
 
     def __init__(
@@ -32,35 +31,67 @@ class Inputs:
         panel: Panel,
         session: Session,
         jobs: Jobs,
-        report: Callable[[Progress], None],
+        report: Callable[[Progress | None], None],
         fail: Callable[[Exception], None],
-        arrived: Callable[[], None],
     ) -> None:
         self.panel, self.session, self.jobs = panel, session, jobs
-        self._report, self._fail, self._arrived = report, fail, arrived
+        self._report, self._fail = report, fail
+        self._reads = 0
+        self._stop: Callable[[], None] = _nothing
+        self._then: Callable[[], None] = _nothing
         panel.profile.file_chosen.connect(self.load_profile)
         panel.profile.sample_chosen.connect(self._choose_sample)
         panel.model.checkpoint_chosen.connect(self._choose_checkpoint)
         panel.model.demo_chosen.connect(lambda: self.load_checkpoint(None))
 
     def load_profile(self, path: Path | None) -> None:
-        """Read an expression file in the background; None takes the profile away."""
+        """Read an expression file in the background; None takes the profile away. Only the newest choice counts."""
+        self._give_up_reading()
         self.panel.error.clear()
         self.panel.profile.file.set_path(path)
-        self.session.change(expression=None, sample=None)
         self.panel.profile.set_samples((), "")
+        self.session.change(reading=path, expression=None, sample=None, sample_notes=())
         if path is not None:
-            self.jobs.start(
-                job.read_profiles, path, returned=self._take_expression, errored=self._fail, yielded=self._report
+            number = self._reads
+            self._stop = self.jobs.start(
+                job.read_profiles,
+                path,
+                yielded=lambda progress: self._if_newest(number, self._report, progress),
+                returned=lambda expression: self._if_newest(number, self._take_expression, expression),
+                errored=lambda error: self._if_newest(number, self._read_failed, error),
             )
+
+    def when_read(self, act: Callable[[], None]) -> None:
+        """Act now, or as soon as the profile that is being read is there; a later choice or an error forgets it."""
+        if self.session.choices.reading is None:
+            act()
+        else:
+            self._then = act
+
+    def _give_up_reading(self) -> None:
+        self._stop()
+        self._reads += 1
+        self._stop = self._then = _nothing
+        if self.session.choices.reading is not None:
+            self._report(None)
+
+    def _if_newest(self, number: int, act: Callable[[Any], None], value: Any) -> None:
+        if number == self._reads:
+            act(value)
+
+    def _read_failed(self, error: Exception) -> None:
+        self._give_up_reading()
+        self.session.change(reading=None)
+        self._fail(error)
 
     def _take_expression(self, expression: Expression) -> None:
         """Offer the samples; propose the one whose barcode is the slide's, else ask."""
         self.panel.profile.set_samples(expression.samples, "")
-        self.panel.runs.set_progress("", 0, 1)
-        self.session.change(expression=expression, sample=None, sample_notes=())
+        self._report(None)
+        self.session.change(reading=None, expression=expression, sample=None, sample_notes=())
         self.match_sample(None)
-        self._arrived()
+        then, self._then = self._then, _nothing
+        then()
 
     def match_sample(self, wished: str | None) -> None:
         """Take the slide's own sample or the one wished for, unless it is another patient's."""
@@ -99,3 +130,7 @@ class Inputs:
             self.panel.model.set_own_folder(True)
             self.panel.model.folder.set_path(path)
         self.session.change(checkpoint=folder, facts=facts)
+
+
+def _nothing() -> None:
+    """Nothing to stop, nothing to do next."""

@@ -68,8 +68,13 @@ class Jobs:
         returned: Callable[[Any], None],
         errored: Callable[[Exception], None],
         yielded: Callable[[Any], None] = lambda progress: None,
-    ) -> None:
-        """Drain ``make(*args)`` in a thread; the callbacks run in the window's thread."""
+    ) -> Callable[[], None]:
+        """Drain ``make(*args)`` in a thread; the callbacks run in the window's thread.
+
+        Returns
+        -------
+        What to call to end this one worker after its step; its result is then dropped.
+        """
         worker = Worker(make, args)
         worker.said.progress.connect(yielded)
         worker.returned.connect(returned)
@@ -77,6 +82,7 @@ class Jobs:
         worker.finished.connect(lambda *_: self._forget(worker))
         self._live.append(worker)
         worker.start()
+        return lambda: worker.quit() if worker in self._live else None
 
     @property
     def busy(self) -> bool:

@@ -61,10 +61,14 @@ class Grain:
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Everything chosen so far. ``path`` and ``slide`` come together, as do ``checkpoint`` and ``facts``."""
+    """Everything chosen so far. ``path`` and ``slide`` come together, as do ``checkpoint`` and ``facts``.
+
+    ``reading`` is the expression file that is being read, None once ``expression`` is there or none is wanted.
+    """
 
     path: Path | None = None
     slide: SlideFacts | None = None
+    reading: Path | None = None
     expression: Expression | None = None
     sample: str | None = None
     sample_notes: tuple[str, ...] = ()
@@ -136,6 +140,8 @@ def _checkpoint_reason(choices: Choices) -> str:
 
 
 def _profile_reason(choices: Choices) -> str:
+    if choices.reading is not None:
+        return f"The gene profile {choices.reading.name} is being read: wait for it, or remove it."
     if choices.expression is None:
         return ""
     if choices.sample is None:
@@ -150,7 +156,7 @@ def _profile_reason(choices: Choices) -> str:
 
 
 class Session:
-    """The choices, the run in progress and the last result; ``listen`` is called after every change.
+    """The choices, the run in progress and the last result with its request; ``listen`` is called after every change.
 
     A run has a number. Only the newest run's answers count: :meth:`is_current` says so, :meth:`end` outdates it.
     """
@@ -158,7 +164,8 @@ class Session:
     def __init__(self, choices: Choices | None = None, listen: Callable[[], None] = lambda: None) -> None:
         self.choices = choices or Choices()
         self.prediction: Prediction | None = None
-        self.running = False
+        self.origin: Request | None = None
+        self.request: Request | None = None
         self.listen = listen
         self._number = 0
 
@@ -166,6 +173,11 @@ class Session:
         """Replace some of the choices."""
         self.choices = replace(self.choices, **choices)
         self.listen()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is in progress."""
+        return self.request is not None
 
     @property
     def why_not(self) -> str:
@@ -184,20 +196,21 @@ class Session:
         if reason or chosen.path is None or chosen.slide is None or chosen.checkpoint is None:
             raise InputError(reason or "A slide and a checkpoint are needed.")
         self._number += 1
-        self.running = True
+        request = Request(self._number, chosen.path, chosen.slide, chosen.checkpoint, chosen, drawn)
+        self.request = request
         self.listen()
-        return Request(self._number, chosen.path, chosen.slide, chosen.checkpoint, chosen, drawn)
+        return request
 
     def is_current(self, number: int) -> bool:
         """Whether answers of this run still count."""
         return self.running and number == self._number
 
-    def accept(self, prediction: Prediction) -> None:
-        """Take a result, partial or whole."""
-        self.prediction = prediction
+    def accept(self, prediction: Prediction, origin: Request) -> None:
+        """Take a result, partial or whole, of this request: it stays that slide's whatever is chosen later."""
+        self.prediction, self.origin = prediction, origin
 
     def end(self) -> None:
         """The run is over, or no longer wanted: what still comes from it is stale."""
         self._number += 1
-        self.running = False
+        self.request = None
         self.listen()

@@ -25,7 +25,7 @@ from napari_gimp.plugin.inputs import Inputs
 from napari_gimp.plugin.jobs import Jobs
 from napari_gimp.plugin.panel import Panel
 from napari_gimp.plugin.preferences import preferences
-from napari_gimp.plugin.session import Choices, Session
+from napari_gimp.plugin.session import Choices, Request, Session
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress, check_mpp
 
@@ -43,10 +43,11 @@ class GimpWidget(QWidget):
         self.session = Session(
             Choices(device=wished.device, cache=wished.cache / "bags", cache_gb=wished.cache_gb), self._show
         )
-        self.inputs = Inputs(self.panel, self.session, self.jobs, self._report, self._fail, self._profile_arrived)
+        self.inputs = Inputs(self.panel, self.session, self.jobs, self._report_beside, self._fail)
         self._layer: Layer | None = None
         self._tissue = ""
-        self._run_wanted = False
+        self._said_beside: list[str] = []
+        self._stop_run: Callable[[], None] = lambda: None
         self._closing = ClosingWatch(self, self._close)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
@@ -90,9 +91,10 @@ class GimpWidget(QWidget):
         self.session.change(path=Path(slide.path), slide=slide.facts)
         self.panel.slide.ask_mpp(slide.facts.mpp_yx is None)
         profile = layer.metadata.get("profile")
-        if profile is not None and self.session.choices.expression is None:
+        chosen = self.session.choices
+        if profile is not None and chosen.expression is None and chosen.reading is None:
             self.inputs.load_profile(Path(profile))
-        elif self.session.choices.expression is not None:
+        elif chosen.expression is not None:
             self.inputs.match_sample(None)
 
     def _layers_changed(self, event: Any = None) -> None:
@@ -142,32 +144,24 @@ class GimpWidget(QWidget):
         self.panel.error.clear()
         self.session.change(**values)
 
-    def _profile_arrived(self) -> None:
-        if self._run_wanted:
-            self.run()
-
     def run_when_ready(self) -> None:
         """Run now, or as soon as the gene profile that is being read has arrived."""
-        self._run_wanted = self.jobs.busy
-        if not self._run_wanted:
-            self.run()
+        self.inputs.when_read(self.run)
 
     def run(self) -> None:
         """Start the analysis of what is chosen."""
-        self._run_wanted = False
         self.panel.error.clear()
         try:
             request = self.session.begin(self._drawn_tissue())
         except InputError as error:
             self._fail(error)
             return
-        number = request.number
-        self.jobs.start(
+        self._stop_run = self.jobs.start(
             job.analyse,
             request,
-            yielded=lambda progress: self._while_current(number, self._take_progress, progress),
-            returned=lambda prediction: self._while_current(number, self._take_result, prediction),
-            errored=lambda error: self._while_current(number, self._fail, error),
+            yielded=lambda progress: self._while_current(request, self._take_progress, progress),
+            returned=lambda prediction: self._while_current(request, self._take_result, prediction),
+            errored=lambda error: self._while_current(request, self._run_failed, error),
         )
 
     def _drawn_tissue(self) -> Any:
@@ -178,34 +172,49 @@ class GimpWidget(QWidget):
         return drawn_tissue(data, attributes, kind, facts)
 
     def cancel(self, reason: str = "") -> None:
-        """Free the window now; the worker ends after its step and what it still says is dropped."""
-        self.jobs.quit()
+        """End the run and nothing else: the window is free now, its worker ends after its step, unheard."""
+        self._stop_run()
+        self._end_run(reason or "Cancelled; what was embedded is kept for the next run.", 0)
+
+    def _end_run(self, said: str, done: int) -> None:
+        """The run is over; what was said beside it follows."""
         self.session.end()
-        self.panel.runs.set_progress(reason or "Cancelled; what was embedded is kept for the next run.", 0, 1)
+        self.panel.runs.set_progress(" ".join((said, *self._said_beside)).strip(), done, 1)
+        self._said_beside.clear()
 
-    def _while_current(self, number: int, act: Callable[[Any], None], value: Any) -> None:
-        if self.session.is_current(number):
-            act(value)
+    def _while_current(self, request: Request, act: Callable[[Request, Any], None], value: Any) -> None:
+        if self.session.is_current(request.number):
+            act(request, value)
 
-    def _take_progress(self, progress: Progress) -> None:
+    def _run_failed(self, request: Request, error: Exception) -> None:
+        self._end_run("", 0)
+        self._fail(error)
+
+    def _take_progress(self, request: Request, progress: Progress) -> None:
         self._report(progress)
         facts = self.session.choices.slide
         if progress.tissue is not None and facts is not None and not self._tissue:
             self.canvas.put(layers.tissue_layer(progress.tissue, facts))
         if progress.partial is not None:
-            self._take_prediction(progress.partial)
+            self._take_prediction(request, progress.partial)
 
     def _report(self, progress: Progress) -> None:
         self.panel.runs.set_progress(words.progress_words(progress), progress.done, progress.total)
 
-    def _take_result(self, prediction: Prediction) -> None:
-        self._take_prediction(prediction)
-        self.session.end()
-        self.panel.runs.set_progress("Done.", 1, 1)
+    def _report_beside(self, progress: Progress | None) -> None:
+        """What goes on beside a run; a run in progress has the line for itself."""
+        if not self.session.running and progress is None:
+            self.panel.runs.set_progress("", 0, 1)
+        elif not self.session.running and progress is not None:
+            self._report(progress)
+
+    def _take_result(self, request: Request, prediction: Prediction) -> None:
+        self._take_prediction(request, prediction)
+        self._end_run("Done.", 1)
         self.panel.show_section(self.panel.result)
 
-    def _take_prediction(self, prediction: Prediction) -> None:
-        self.session.accept(prediction)
+    def _take_prediction(self, request: Request, prediction: Prediction) -> None:
+        self.session.accept(prediction, request)
         self.panel.result.show_result(prediction.slide.name, *words.result_words(prediction))
         self.panel.result.export.setEnabled(prediction.partial >= 1)
         self._show_maps()
@@ -236,21 +245,29 @@ class GimpWidget(QWidget):
             self.panel.result.ask_folder()
 
     def export(self, folder: Path) -> None:
-        """Write the last whole result to a folder, beside the window."""
-        prediction, path = self.session.prediction, self.session.choices.path
-        if prediction is None or path is None:
+        """Write the last whole result to a folder, with a picture of the slide that it was made of."""
+        prediction, origin = self.session.prediction, self.session.origin
+        if prediction is None or origin is None:
             return
         self.panel.error.clear()
         self.jobs.start(
             job.export,
             prediction,
-            path,
+            origin.path,
             folder,
-            {"device": self.session.choices.device, "from": "napari"},
-            returned=lambda files: self.panel.runs.set_progress(f"Written to {files[0].parent}.", 1, 1),
+            {"device": origin.choices.device, "from": "napari"},
+            returned=lambda files: self._say_written(files[0].parent),
             errored=self._fail,
-            yielded=self._report,
+            yielded=self._report_beside,
         )
+
+    def _say_written(self, folder: Path) -> None:
+        """Now, or at the end of the run in progress."""
+        said = f"Written to {folder}."
+        if self.session.running:
+            self._said_beside.append(said)
+        else:
+            self.panel.runs.set_progress(said, 1, 1)
 
     def _sane(self, check: Callable[[], None]) -> bool:
         try:
@@ -262,12 +279,10 @@ class GimpWidget(QWidget):
         return True
 
     def _fail(self, error: Exception) -> None:
-        """One sentence in the panel; everything else behind its button and in the log."""
-        if self.session.running:
-            self.session.end()
+        """One sentence in the panel; everything else behind its button and in the log. A run goes on."""
         details = "".join(traceback.format_exception(error))
         LOG.error("%s", error, exc_info=error)
-        self.panel.runs.set_progress("", 0, 1)
+        self._report_beside(None)
         self.panel.error.show_error(words.error_words(error), details)
 
     def _show(self) -> None:
