@@ -15,7 +15,7 @@ from pathlib import Path
 import napari
 from qtpy.QtTest import QTest
 
-from napari_gimp.bundled import cache_folder
+from napari_gimp.bundled import sample_folder
 from napari_gimp.plugin.launch import prepare
 from napari_gimp.synthetic import make_sample
 
@@ -34,7 +34,7 @@ def wait_for(true: Callable[[], bool], seconds: float = 180) -> None:
 
 def main(images: Path) -> None:
     """Open the sample, run, go through the result, take the picture."""
-    sample = make_sample(cache_folder() / "sample")
+    sample = make_sample(sample_folder())
     viewer = napari.Viewer(title="napari-gimp", show=True)
     viewer.window.resize(*SIZE_PX)
     widget = prepare(viewer, sample.slide, profile=sample.profile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import napari
 
+from napari_gimp.bundled import sample_folder
 from napari_gimp.plugin.host import attend
 from napari_gimp.plugin.layers import LayerTuple, slide_layer
 from napari_gimp.plugin.preferences import preferences
@@ -16,7 +17,7 @@ def synthetic_slide() -> list[LayerTuple]:
     viewer = napari.current_viewer()
     if viewer is not None:
         attend(viewer)
-    sample = make_sample(preferences().cache / "sample")
+    sample = make_sample(sample_folder(preferences().cache))
     data, attributes, kind = slide_layer(open_slide(sample.slide))
     attributes["metadata"]["profile"] = sample.profile
     return [(data, attributes, kind)]
