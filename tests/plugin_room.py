@@ -53,6 +53,7 @@ def open_window(tmp_path_factory: pytest.TempPathFactory, qapp: QApplication) ->
     folder = tmp_path_factory.mktemp("slides")
     write_slide(folder / "slide.tif", checker(SHAPE, 100))
     write_slide(folder / "silent.tif", checker((600, 700), 100), mpp=None)
+    write_slide(folder / "oblong.tif", checker((900, 1500), 100), mpp=0.5)
     patch = pytest.MonkeyPatch()
     patch.setattr(inputs, "resource", lambda name: folder)
     patch.setattr(inputs, "read_facts", lambda path: FACTS)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from plugin_cases import fake_analysis, write_expression
+from plugin_cases import MPP, fake_analysis, write_expression
 from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 
 from napari_gimp.genes import read_expression
 from napari_gimp.plugin import job, layers
-from napari_gimp.types import Progress
+from napari_gimp.types import PatchGrid, Progress
 
 pytestmark = pytest.mark.window
 
@@ -144,3 +146,103 @@ def test_an_export_takes_the_slide_of_its_result(room: Room, monkeypatch: pytest
     assert prediction.slide.name == "slide"
     assert path == room.folder / "slide.tif"
     assert "Written to" in room.widget.panel.runs.stage.text()
+
+
+def test_another_slide_chosen_during_a_run_gets_nothing_of_it(room: Room, gate: threading.Event) -> None:
+    room.open()
+    room.open("oblong.tif")
+    room.widget.run()
+    room.widget.panel.slide.slides.setCurrentText("oblong")
+    room.until(lambda: room.layer(layers.ATTENTION) is not None)
+    tissue = room.layer(layers.TISSUE)
+    assert tissue.name == "tissue · slide"
+    assert tuple(tissue.extent.world[1]) == pytest.approx(((1600 - 0.5) * MPP, (2100 - 0.5) * MPP), rel=0.02)
+    assert room.widget.panel.runs.stage.text().startswith("slide: ")
+    gate.set()
+    room.settle()
+    ours = [layer.metadata[layers.TAG]["slide"] for layer in room.viewer.layers if layers.TAG in layer.metadata]
+    assert ours.count(room.widget.session.choices.slide.identity) == 1
+
+
+def test_closing_another_slide_than_the_runs_lets_it_go_on(room: Room, gate: threading.Event) -> None:
+    first = room.open()
+    second = room.open("oblong.tif")
+    started(room)
+    room.widget.panel.slide.slides.setCurrentText("oblong")
+    room.viewer.layers.remove(second)
+    assert room.widget.session.running
+    room.viewer.layers.remove(first)
+    assert not room.widget.session.running
+
+
+SQUARE = np.array([[0, 0], [0, 100], [100, 100], [100, 0]], float)
+
+
+def test_drawn_tissue_stays_with_its_slide(room: Room) -> None:
+    room.open()
+    room.open("oblong.tif")
+    panel = room.widget.panel
+    drawing = room.viewer.add_shapes(name="mine", units=("um", "um"))
+    panel.slide.slides.setCurrentText("oblong")
+    drawing.add_polygons([SQUARE])
+    panel.slide.tissue.setCurrentText("mine")
+    assert panel.slide.tissue.currentText() == "mine"
+    panel.slide.slides.setCurrentText("slide")
+    assert panel.slide.tissue.currentText() == "detect"
+    assert "was drawn on oblong" in panel.error.sentence.text()
+    panel.slide.tissue.setCurrentText("mine")
+    assert panel.slide.tissue.currentText() == "detect"
+    request = room.widget.session.begin(room.widget.tissue.drawn())
+    assert request.drawn is None
+
+
+def test_results_of_another_pixel_size_go_and_drawings_stay_on_their_pixels(room: Room) -> None:
+    room.open("silent.tif")
+    room.widget.give_mpp(0.25)
+    drawing = room.viewer.add_shapes([SQUARE], shape_type="polygon", name="mine", units=("um", "um"))
+    room.widget.run()
+    room.settle()
+    assert room.layer(layers.ATTENTION) is not None
+    room.widget.give_mpp(0.5)
+    room.settle()
+    assert room.layer(layers.ATTENTION) is room.layer(layers.TISSUE) is room.layer(layers.TOP) is None
+    assert room.widget.session.prediction is None
+    assert not room.widget.panel.result.isVisibleTo(room.widget)
+    assert "results were removed" in room.widget.panel.runs.stage.text()
+    assert tuple(drawing.extent.world[1]) == pytest.approx((200, 200), abs=2)
+
+
+def test_a_run_with_another_pixel_size_is_given_up(room: Room, gate: threading.Event) -> None:
+    room.open("silent.tif")
+    room.widget.give_mpp(0.25)
+    started(room)
+    room.widget.give_mpp(0.5)
+    assert not room.widget.session.running
+    assert "pixel size was changed" in room.widget.panel.runs.stage.text()
+    gate.set()
+    room.settle()
+    assert room.layer(layers.ATTENTION) is None
+    assert room.widget.session.prediction is None
+
+
+def test_lattices_of_an_earlier_run_go(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_two_lattices(request: object) -> Generator[Progress, None, object]:
+        whole = yield from fake_analysis()(request)
+        moved = whole.grid.coords_yx.copy()
+        moved[1::2] += 100
+        grid = PatchGrid(moved, (400.0, 400.0), (400.0, 400.0), whole.slide.shape_yx, whole.slide.mpp_yx)
+        return replace(whole, grid=grid)
+
+    def lattices() -> set[int]:
+        tags = [layer.metadata.get(layers.TAG, {}) for layer in room.viewer.layers]
+        return {tag["lattice"] for tag in tags if tag.get("role") in layers.COLORMAPS}
+
+    room.open()
+    monkeypatch.setattr(job, "analyse", on_two_lattices)
+    room.widget.run()
+    room.settle()
+    assert len(lattices()) > 1
+    monkeypatch.setattr(job, "analyse", fake_analysis())
+    room.widget.run()
+    room.settle()
+    assert lattices() == {0}

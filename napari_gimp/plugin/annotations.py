@@ -12,7 +12,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.ops import unary_union
 from shapely.validation import make_valid
 
-from napari_gimp.plugin.layers import placement
+from napari_gimp.plugin.layers import drawn_on, placement
 from napari_gimp.regions import Region, mask_to_regions, regions_to_mask
 from napari_gimp.settings import InputError
 from napari_gimp.types import SlideFacts, Tissue
@@ -155,6 +155,7 @@ def shapes_layer(regions: Sequence[Region], facts: SlideFacts, name: str) -> tup
         "shape_type": "polygon",
         "face_color": "transparent",
         "edge_color": [_colour(region) for _, region in parts],
+        "metadata": drawn_on(facts),
         "edge_width": 8 / (facts.mpp_yx or (1.0, 1.0))[0],
         "features": {
             "name": [region.name for _, region in parts],

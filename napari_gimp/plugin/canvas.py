@@ -83,6 +83,19 @@ class Canvas:
         """The layer with this name plate."""
         return next((layer for layer in self.viewer.layers if layer.metadata.get(TAG) == tag), None)
 
+    def has(self, meant: Callable[[dict[str, Any]], bool]) -> bool:
+        """Whether a layer of ours has such a name plate."""
+        return any(TAG in layer.metadata and meant(layer.metadata[TAG]) for layer in self.viewer.layers)
+
+    def drop(self, unwanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Remove, after what is already waiting, the layers of ours with such a name plate."""
+        self.soon(partial(self._drop, unwanted))
+
+    def _drop(self, unwanted: Callable[[dict[str, Any]], bool]) -> None:
+        for layer in list(self.viewer.layers):
+            if TAG in layer.metadata and unwanted(layer.metadata[TAG]):
+                self.viewer.layers.remove(layer)
+
     def _add(self, layer: Layer) -> None:
         """Add without taking the selection away from what the user works on; legends follow, a turn each.
 

@@ -8,10 +8,10 @@ from weakref import WeakSet
 
 import numpy as np
 from napari import Viewer, current_viewer
-from napari.layers import Image, Labels, Layer, Shapes
+from napari.layers import Image, Layer
 
+from napari_gimp.plugin.drawn import is_drawn
 from napari_gimp.plugin.jobs import Jobs
-from napari_gimp.plugin.layers import TAG
 from napari_gimp.plugin.levels import GLASS, exact_levels
 from napari_gimp.settings import InputError
 from napari_gimp.slides import Slide
@@ -47,9 +47,14 @@ def slide_layers(viewer: Viewer) -> list[Layer]:
     return [layer for layer in viewer.layers if slide_of(layer) is not None]
 
 
+def shows(viewer: Viewer, facts: SlideFacts) -> bool:
+    """Whether a slide is among the viewer's layers."""
+    return any(slide.facts.identity == facts.identity for slide in map(slide_of, viewer.layers) if slide is not None)
+
+
 def drawn_names(viewer: Viewer) -> list[str]:
     """Names of the user's own Labels and Shapes layers."""
-    return [layer.name for layer in viewer.layers if isinstance(layer, Labels | Shapes) and TAG not in layer.metadata]
+    return [layer.name for layer in viewer.layers if is_drawn(layer)]
 
 
 def attend(viewer: Viewer) -> None:

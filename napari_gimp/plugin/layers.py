@@ -18,7 +18,7 @@ from napari_gimp.slides import Slide
 from napari_gimp.types import Lattice, PatchGrid, Prediction, SlideFacts, Tissue
 
 LayerTuple = tuple[Any, dict[str, Any], str]
-TAG = "napari-gimp"
+TAG, DRAWN_ON = "napari-gimp", "napari-gimp drawn on"
 UM = ("um", "um")
 ATTENTION, ERROR, TISSUE, TOP = "attention", "masked reconstruction error", "tissue", "top patches"
 COLORMAPS = {ATTENTION: "viridis", ERROR: "cividis"}
@@ -68,6 +68,22 @@ def tag(role: str, facts: SlideFacts, lattice: int = 0) -> dict[str, Any]:
     return {"role": role, "slide": facts.identity, "lattice": lattice}
 
 
+def drawn_on(facts: SlideFacts) -> dict[str, Any]:
+    """Metadata of a drawing: the slide it belongs to."""
+    return {DRAWN_ON: {"slide": facts.identity, "name": facts.name}}
+
+
+def is_result(tag: dict[str, Any], identity: str) -> bool:
+    """Whether a layer with this name plate was found or computed on a slide."""
+    return bool(tag["slide"] == identity and tag["role"] != "slide")
+
+
+def is_left_over(tag: dict[str, Any], prediction: Prediction) -> bool:
+    """Whether a layer is a map of an earlier result, on a lattice that this one does not have."""
+    gone = tag["lattice"] >= len(prediction.grid.lattices)
+    return bool(gone and tag["role"] in COLORMAPS and tag["slide"] == prediction.slide.identity)
+
+
 def tissue_layer(tissue: Tissue, facts: SlideFacts) -> LayerTuple:
     """The outline of the tissue: a picture, because a Labels layer takes napari five times as long to make."""
     attributes = {
@@ -89,6 +105,7 @@ def tissue_labels(tissue: Tissue, facts: SlideFacts) -> LayerTuple:
         "name": f"my tissue · {facts.name}",
         "opacity": 0.4,
         "colormap": {0: "transparent", 1: OUTLINE_COLOUR, None: OUTLINE_COLOUR},
+        "metadata": drawn_on(facts),
         **placement((0, 0), tissue.scale_yx_px, facts.mpp_yx),
     }
     return tissue.mask.astype(np.uint8), attributes, "labels"

@@ -17,17 +17,19 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 from napari_gimp import words
 from napari_gimp.encoders.load import encoder_names
 from napari_gimp.plugin import job, layers
-from napari_gimp.plugin.annotations import drawn_tissue
 from napari_gimp.plugin.canvas import Canvas
+from napari_gimp.plugin.drawn import belongs, claim_when_drawn, is_drawn, rescale
 from napari_gimp.plugin.faces import ClosingWatch, show_session
-from napari_gimp.plugin.host import attend, drawn_names, slide_layers, slide_of
+from napari_gimp.plugin.host import attend, shows, slide_layers, slide_of
 from napari_gimp.plugin.inputs import Inputs
 from napari_gimp.plugin.jobs import Jobs
 from napari_gimp.plugin.panel import Panel
 from napari_gimp.plugin.preferences import preferences
 from napari_gimp.plugin.session import Choices, Request, Session
+from napari_gimp.plugin.shown import Shown
+from napari_gimp.plugin.tissue_choice import TissueChoice
 from napari_gimp.settings import InputError
-from napari_gimp.types import Prediction, Progress, check_mpp
+from napari_gimp.types import Prediction, Progress, SlideFacts, check_mpp
 
 LOG = logging.getLogger("napari_gimp")
 
@@ -44,8 +46,9 @@ class GimpWidget(QWidget):
             Choices(device=wished.device, cache=wished.cache / "bags", cache_gb=wished.cache_gb), self._show
         )
         self.inputs = Inputs(self.panel, self.session, self.jobs, self._report_beside, self._fail)
+        self.shown = Shown(self.panel, self.canvas, self.session)
         self._layer: Layer | None = None
-        self._tissue = ""
+        self.tissue = TissueChoice(viewer, self.canvas, self.panel, self.session)
         self._said_beside: list[str] = []
         self._stop_run: Callable[[], None] = lambda: None
         self._closing = ClosingWatch(self, self._close)
@@ -64,17 +67,16 @@ class GimpWidget(QWidget):
         panel = self.panel
         panel.slide.slide_chosen.connect(self._choose_slide)
         panel.slide.mpp_given.connect(self.give_mpp)
-        panel.slide.tissue_chosen.connect(self._choose_tissue)
         panel.slide.edit_tissue.connect(self._edit_tissue)
         panel.slide.background.setChecked(get_settings().experimental.async_)
         panel.slide.background_wanted.connect(_load_in_background)
         panel.model.changed.connect(self._model_changed)
         panel.runs.run.connect(self.run)
         panel.runs.cancel.connect(self.cancel)
-        panel.result.view_changed.connect(self._show_maps)
+        panel.result.view_changed.connect(self.shown.show_maps)
         panel.result.export_to.connect(lambda folder: self.export(Path(folder)))
-        panel.result.patch_chosen.connect(self._go_to_patch)
-        self.viewer.layers.events.inserted.connect(self._layers_changed)
+        panel.result.patch_chosen.connect(self.shown.go_to_patch)
+        self.viewer.layers.events.inserted.connect(self._layer_inserted)
         self.viewer.layers.events.removed.connect(self._layers_changed)
         self.destroyed.connect(self.jobs.quit)
 
@@ -96,44 +98,55 @@ class GimpWidget(QWidget):
             self.inputs.load_profile(Path(profile))
         elif chosen.expression is not None:
             self.inputs.match_sample(None)
+        self.tissue.let_go_of_another()
 
     def _layers_changed(self, event: Any = None) -> None:
         """Slides and drawn layers come and go; a run on a slide that is gone is given up."""
-        slides, drawn = slide_layers(self.viewer), drawn_names(self.viewer)
-        gone = self._layer is not None and self._layer not in slides
-        if gone and self.session.running:
+        slides = slide_layers(self.viewer)
+        gone, run = self._layer is not None and self._layer not in slides, self.session.request
+        if run is not None and not shows(self.viewer, run.slide):
             self.cancel("The slide was closed: the run was given up.")
         if gone or self._layer is None:
             self._take_slide(slides[-1] if slides else None)
-        self._tissue = self._tissue if self._tissue in drawn else ""
         self.panel.slide.set_slides([layer.name for layer in slides], "" if self._layer is None else self._layer.name)
-        self.panel.slide.set_tissue_layers(drawn, self._tissue)
+        self.tissue.show()
 
-    def _choose_tissue(self, name: str) -> None:
-        self._tissue = name
-
-    def _edit_tissue(self) -> None:
-        """Turn the tissue found last into labels to paint on, and take those from now on."""
-        facts = self.session.choices.slide
-        found = None if facts is None else self.canvas.find(layers.tag(layers.TISSUE, facts))
-        if found is None or facts is None:
-            self._fail(InputError("No tissue was found yet: run once, or draw a Shapes or Labels layer and choose it."))
-            return
-        layer = Layer.create(*layers.tissue_labels(found.metadata["tissue"], facts))
-        self.viewer.layers.append(layer)
-        self._tissue = layer.name
+    def _layer_inserted(self, event: Any) -> None:
+        claim_when_drawn(event.value, lambda: self.session.choices.slide)
         self._layers_changed()
 
+    def _edit_tissue(self) -> None:
+        try:
+            self.tissue.edit()
+        except InputError as error:
+            self._fail(error)
+
     def give_mpp(self, mpp: float) -> None:
-        """Set um per pixel of the chosen slide: layer and maps move to um."""
+        """Set um per pixel of the chosen slide: layer and drawings move to um, results of the old size go."""
         slide = slide_of(self._layer)
         if self._layer is None or slide is None or not self._sane(lambda: check_mpp((mpp, mpp))):
+            return
+        old = slide.facts
+        if old.mpp_yx == (mpp, mpp):
             return
         slide.with_mpp(mpp)
         place = layers.placement((0, 0), (1, 1), slide.facts.mpp_yx)
         self._layer.units, self._layer.scale = place["units"], place["scale"]
+        for layer in self.viewer.layers:
+            if is_drawn(layer) and belongs(layer, old):
+                rescale(layer, old, slide.facts)
         self.session.change(slide=slide.facts)
+        self._forget_results(old)
         self.viewer.reset_view()
+
+    def _forget_results(self, old: SlideFacts) -> None:
+        """What was made, or is being made, with another pixel size of a slide is no longer true."""
+        run = self.session.request
+        given_up = run is not None and run.slide.identity == old.identity
+        if given_up:
+            self.cancel("The pixel size was changed: the run was given up; run again.")
+        if self.shown.forget(old.identity) and not given_up:
+            self._say(f"The pixel size of {old.name} was changed: its results were removed; run again.")
 
     def _model_changed(self) -> None:
         try:
@@ -152,7 +165,7 @@ class GimpWidget(QWidget):
         """Start the analysis of what is chosen."""
         self.panel.error.clear()
         try:
-            request = self.session.begin(self._drawn_tissue())
+            request = self.session.begin(self.tissue.drawn())
         except InputError as error:
             self._fail(error)
             return
@@ -163,13 +176,6 @@ class GimpWidget(QWidget):
             returned=lambda prediction: self._while_current(request, self._take_result, prediction),
             errored=lambda error: self._while_current(request, self._run_failed, error),
         )
-
-    def _drawn_tissue(self) -> Any:
-        facts = self.session.choices.slide
-        if not self._tissue or facts is None:
-            return None
-        data, attributes, kind = self.viewer.layers[self._tissue].as_layer_data_tuple()
-        return drawn_tissue(data, attributes, kind, facts)
 
     def cancel(self, reason: str = "") -> None:
         """End the run and nothing else: the window is free now, its worker ends after its step, unheard."""
@@ -191,15 +197,17 @@ class GimpWidget(QWidget):
         self._fail(error)
 
     def _take_progress(self, request: Request, progress: Progress) -> None:
-        self._report(progress)
-        facts = self.session.choices.slide
-        if progress.tissue is not None and facts is not None and not self._tissue:
-            self.canvas.put(layers.tissue_layer(progress.tissue, facts))
+        """What a run says belongs to the slide it was begun on, whichever is chosen now."""
+        chosen = self.session.choices.slide
+        elsewhere = chosen is None or chosen.identity != request.slide.identity
+        self._report(progress, f"{request.slide.name}: " if elsewhere else "")
+        if progress.tissue is not None and request.drawn is None:
+            self.canvas.put(layers.tissue_layer(progress.tissue, request.slide))
         if progress.partial is not None:
-            self._take_prediction(request, progress.partial)
+            self.shown.take(progress.partial, request)
 
-    def _report(self, progress: Progress) -> None:
-        self.panel.runs.set_progress(words.progress_words(progress), progress.done, progress.total)
+    def _report(self, progress: Progress, of: str = "") -> None:
+        self.panel.runs.set_progress(of + words.progress_words(progress), progress.done, progress.total)
 
     def _report_beside(self, progress: Progress | None) -> None:
         """What goes on beside a run; a run in progress has the line for itself."""
@@ -209,33 +217,9 @@ class GimpWidget(QWidget):
             self._report(progress)
 
     def _take_result(self, request: Request, prediction: Prediction) -> None:
-        self._take_prediction(request, prediction)
+        self.shown.take(prediction, request)
         self._end_run("Done.", 1)
         self.panel.show_section(self.panel.result)
-
-    def _take_prediction(self, request: Request, prediction: Prediction) -> None:
-        self.session.accept(prediction, request)
-        self.panel.result.show_result(prediction.slide.name, *words.result_words(prediction))
-        self.panel.result.export.setEnabled(prediction.partial >= 1)
-        self._show_maps()
-
-    def _show_maps(self) -> None:
-        """The last prediction as the view settings want it; the most attended patches once it is whole."""
-        prediction, result = self.session.prediction, self.panel.result
-        if prediction is None:
-            return
-        view, head = result.view.value(), result.head.currentText()
-        for layer in layers.map_layers(prediction, view, head):
-            self.canvas.put(layer, opacity=view.opacity)
-        if prediction.partial >= 1:
-            self.canvas.put(layers.top_layer(prediction, view, head))
-            result.set_patches(*layers.patch_rows(prediction, view.top_patches, head))
-
-    def _go_to_patch(self, row: int) -> None:
-        prediction, result = self.session.prediction, self.panel.result
-        if prediction is not None:
-            patch = layers.top_patches(prediction, row + 1, result.head.currentText())[row]
-            self.canvas.go_to(*layers.patch_place(prediction, int(patch)))
 
     def ask_for_export(self) -> None:
         """Let the user choose a folder, once there is a whole result."""
@@ -256,14 +240,13 @@ class GimpWidget(QWidget):
             origin.path,
             folder,
             {"device": origin.choices.device, "from": "napari"},
-            returned=lambda files: self._say_written(files[0].parent),
+            returned=lambda files: self._say(f"Written to {files[0].parent}."),
             errored=self._fail,
             yielded=self._report_beside,
         )
 
-    def _say_written(self, folder: Path) -> None:
-        """Now, or at the end of the run in progress."""
-        said = f"Written to {folder}."
+    def _say(self, said: str) -> None:
+        """A sentence now, or at the end of the run in progress."""
         if self.session.running:
             self._said_beside.append(said)
         else:
