@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,14 +61,14 @@ def info(path: Path, /, *, as_json: Json = False) -> None:
     path
         The file, or the folder of a checkpoint.
     """
-    from napari_gimp.describe import describe_path
+    from napari_gimp.describe import describe_path, in_words
 
     facts = describe_path(path)
     if as_json:
         print(json.dumps(facts, default=str))
         return
     for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<22} {value}")
+        print(f"{name.replace('_', ' '):<22} {in_words(value)}")
 
 
 @app.command
@@ -246,7 +247,10 @@ def view(
     checkpoint: Checkpoint | None = None,
     mpp: Mpp = None,
 ) -> None:
-    """Open a slide in napari with the panel, the profile attached and the checkpoint chosen."""
+    """Open a slide in napari with the panel, the profile and the checkpoint (the demo model if none)."""
+    for path in (slide, profile, checkpoint):
+        if path is not None and not path.exists():
+            raise InputError(f"{path}: expected a file or folder, found nothing there; check the path.")
     _open_viewer(slide, profile, checkpoint, mpp)
 
 
@@ -257,6 +261,7 @@ def demo(*, out: Annotated[Path, Parameter(help="Folder for the results.")] = Pa
 
     sample = make_sample(sample_folder())
     checkpoint = resource(DEMO_CHECKPOINT)
+    tell([f"Slide {sample.slide}", f"Gene profile {sample.profile}", f"Checkpoint {checkpoint}"])
     if has_display():
         _open_viewer(sample.slide, sample.profile, checkpoint, run=True)
         return 0
@@ -273,6 +278,8 @@ def _open_viewer(
         raise InputError(
             f"The window needs napari and a Qt binding, found no {missing.name}; pip install 'napari-gimp[all]'."
         ) from missing
+    if not has_display() and "QT_QPA_PLATFORM" not in os.environ:
+        raise InputError("The window needs a display, found none; run predict for the same result as files.")
     open_viewer(slide, profile=profile, checkpoint=checkpoint, mpp=mpp, run=run)
 
 

@@ -13,6 +13,7 @@ from napari_gimp.settings import InputError
 from napari_gimp.slides import open_slide
 
 EXPRESSION_SUFFIXES = (".tsv", ".csv", ".txt", ".gz", ".zip", ".h5ad")
+LONGEST_FACT = 200
 
 
 def describe_path(path: Path) -> dict[str, Any]:
@@ -32,6 +33,23 @@ def describe_path(path: Path) -> dict[str, Any]:
     if path.is_dir() or path.suffix.lower() in EXPRESSION_SUFFIXES:
         return _expression(path)
     return _slide(path)
+
+
+def in_words(value: Any) -> str:
+    """A fact as a person reads it: sizes as height × width, nothing as a dash, floats without noise."""
+    if value in (None, "", (), [], {}):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        inner = "; ".join(f"{key} {in_words(one)}" for key, one in value.items())
+        return inner if len(inner) < LONGEST_FACT else f"{', '.join(map(str, value))} (in full with --json)"
+    if isinstance(value, list | tuple):
+        numbers = len(value) == 2 and all(isinstance(one, int | float) for one in value)
+        return (" × " if numbers else ", ").join(map(in_words, value))
+    return str(value)
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:

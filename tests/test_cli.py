@@ -26,7 +26,7 @@ def test_info_in_words_and_for_programs(gimp, tiny) -> None:
     code, out, _ = gimp("info", tiny.slide)
     assert code == 0
     assert "mpp yx" in out
-    assert "(0.5, 0.5)" in out
+    assert "0.5 × 0.5" in out
     kinds = {}
     for path in (tiny.slide, tiny.profile, tiny.checkpoint):
         code, out, _ = gimp("info", path, "--json")
@@ -160,6 +160,18 @@ def test_interrupted_ends_with_130(gimp, monkeypatch, tiny) -> None:
     code, _, err = gimp("info", tiny.slide)
     assert code == 130
     assert "interrupted" in err
+
+
+def test_the_window_without_a_display_or_a_file_is_one_sentence(gimp, monkeypatch, tiny) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    code, _, err = gimp("view", tiny.slide)
+    assert code == 2
+    assert "needs a display" in err
+    code, _, err = gimp("view", "nowhere.svs")
+    assert code == 2
+    assert "nowhere.svs" in err
 
 
 def test_the_window_without_napari_is_one_sentence(gimp, monkeypatch, tiny) -> None:
