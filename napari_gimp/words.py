@@ -71,7 +71,12 @@ def verdict(prediction: Prediction) -> str:
     best = int(values.argmax())
     partial = "" if prediction.partial >= 1 else f" (partial: {prediction.partial:.0%} of the patches)"
     inputs = MODALITY_WORDS[prediction.modality]
-    return f"{prediction.classes[best]}: probability {values[best]:.2f}, from {inputs}{partial}"
+    return f"{prediction.classes[best]}: probability {_share(values[best])}, from {inputs}{partial}"
+
+
+def _share(probability: float) -> str:
+    """Two digits; a model is never certain, so 1 is never written."""
+    return f"{probability:.2f}" if probability < 0.995 else "> 0.99"
 
 
 def probability_rows(prediction: Prediction) -> list[tuple[str, list[float]]]:
@@ -85,18 +90,19 @@ def probability_rows(prediction: Prediction) -> list[tuple[str, list[float]]]:
 
 
 def result_notes(prediction: Prediction) -> tuple[str, ...]:
-    """What the reader of the result must know beside it."""
-    notes = [f"{len(prediction.grid)} patches."]
+    """What the reader of the result must know beside it: first of all that the model saw no patients."""
+    grave = [note for note in prediction.notes if note.startswith("The checkpoint was trained on")]
+    if prediction.synthetic and not grave:
+        grave = [f"The model was trained on {prediction.synthetic} data: no evidence about patients."]
+    notes = [*grave, f"{len(prediction.grid)} patches."]
     if len(prediction.missing_yx):
         notes.append(f"{len(prediction.missing_yx)} patches could not be read and were left out.")
-    if prediction.sample is None:
-        notes.append("No gene profile: image only.")
-    elif prediction.coverage is not None:
+    if prediction.sample is not None and prediction.coverage is not None:
         notes.append(f"Gene profile {prediction.sample}, {prediction.coverage:.0%} of the model's genes.")
-    if prediction.synthetic and not any(prediction.synthetic in note for note in prediction.notes):
-        notes.append(f"The model was trained on {prediction.synthetic} data: no evidence about patients.")
+    if prediction.sample is None and not any("No gene profile" in note for note in prediction.notes):
+        notes.append("No gene profile: image only.")
     notes.append("Genes move the class probabilities, never the attention or the reconstruction error.")
-    return (*notes, *prediction.notes)
+    return (*notes, *(note for note in prediction.notes if note not in grave))
 
 
 def result_words(

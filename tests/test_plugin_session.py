@@ -105,6 +105,18 @@ def test_verdict_names_class_probability_and_inputs() -> None:
     alone = prediction(probabilities={"image": np.array([0.7, 0.3])}, sample=None, coverage=None, partial=0.4)
     assert words.verdict(alone) == "LUAD: probability 0.70, from image only (partial: 40% of the patches)"
     assert "No gene profile: image only." in words.result_notes(alone)
+    sure = prediction(probabilities={"image": np.array([0.9997, 0.0003])}, sample=None, coverage=None)
+    assert words.verdict(sure) == "LUAD: probability > 0.99, from image only"
+    said = ("No gene profile: the result is image-only.",)
+    assert sum("No gene profile" in note for note in words.result_notes(replace(sure, notes=said))) == 1
+
+
+def test_the_first_note_says_that_the_model_saw_no_patients() -> None:
+    said = ("Read from synthetic_lung.tsv.", "The checkpoint was trained on synthetic cases: no patients.")
+    notes = words.result_notes(prediction(synthetic="synthetic", notes=said))
+    assert notes[0] == said[1]
+    assert notes.count(said[1]) == notes.count(said[0]) == 1
+    assert "no evidence" in words.result_notes(prediction(synthetic="synthetic", notes=said[:1]))[0]
 
 
 def test_notes_say_synthetic_and_missing() -> None:
