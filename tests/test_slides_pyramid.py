@@ -325,6 +325,7 @@ def test_um_per_pixel_is_taken_where_credible_and_said_aloud_where_not(
         assert slide.facts.mpp_yx == (0.5, 0.5)
         assert "given by the user" in slide.facts.notes[-1]
         assert slide.with_mpp(0.75) is slide.facts
+        assert sum("given by the user" in note for note in slide.facts.notes) == 1
         with pytest.raises(InputError, match=r"0\.05 to 20"):
             slide.with_mpp(50.0)
     with pytest.raises(InputError, match=r"0\.05 to 20"):

@@ -215,7 +215,7 @@ def test_the_split_is_stratified_and_no_case_is_on_both_sides(cohorts):
 def test_without_validation_the_last_weights_stay(cohorts, tmp_path):
     facts, _ = train(cohorts[0], tmp_path / "ck", replace(TRAINING, epochs_finetune=1), val_fraction=0.0)
     assert facts.metrics == {}
-    assert facts.trained_on.endswith("0 more chose the epoch")
+    assert facts.trained_on.endswith("; no validation cases")
 
 
 def test_files_of_an_evaluation(trained, cohorts, tmp_path):

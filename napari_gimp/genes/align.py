@@ -176,5 +176,5 @@ def _check_coverage(wanted: Sequence[str], missing: Sequence[str], have: Sequenc
 
 def _remedy(wanted: Sequence[str], have: Sequence[str]) -> str:
     if identifiers(wanted) != identifiers(have):
-        return "give a gene map (a table of identifier and symbol)"
+        return "use a table with the same names, or give a gene map (a table of identifier and symbol; --gene-map)"
     return "give a profile of the genes that the model was trained on"

@@ -14,7 +14,7 @@ from napari_gimp.genes.barcodes import Barcode, parse_barcode, plain_name
 from napari_gimp.genes.matrix import Expression, listed
 from napari_gimp.settings import InputError
 
-_ASK = "name the sample with --sample, or in the panel's field"
+_ASK = "name the sample with --sample, or choose it in the panel"
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
     if not folder.exists():
         return
     if not overwrite:
-        raise InputError(f"{folder} exists already: choose another place, or ask for it to be overwritten.")
+        raise InputError(f"{folder} exists already: choose another place, or --overwrite to replace it.")
     foreign = not folder.is_dir() or {item.name for item in folder.iterdir()} - {WEIGHTS, CARD}
     if foreign:
         raise InputError(f"{folder}: expected a checkpoint to overwrite, found something else; choose another place.")

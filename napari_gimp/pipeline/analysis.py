@@ -149,7 +149,8 @@ def _encoder_name(facts: CheckpointFacts) -> str:
             return name
     raise InputError(
         f"Checkpoint {facts.name} was trained with encoder {facts.encoder or 'unnamed'}: expected that encoder's .onnx"
-        " file or hub:NAME, found none; give it with --encoder, or in the panel's field."
+        " file or hub:NAME, found none; give it with --encoder, or in the panel under Encoder and"
+        " embeddings."
     )
 
 

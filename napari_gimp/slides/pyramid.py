@@ -126,7 +126,7 @@ class Slide:
         raw = [in_srgb(level, transform) for level in source.levels]
         self.tile_levels = build_pyramid(raw, self._tiles)
         self.has_cheap_overview = _overview_cost_px(self.tile_levels, source.costly) <= CHEAP_OVERVIEW_PX
-        self.facts = _facts(path, source, self.tile_levels, use_icc)
+        self.facts = self._file_facts = _facts(path, source, self.tile_levels, use_icc)
         if mpp is not None:
             self.with_mpp(mpp)
 
@@ -144,10 +144,10 @@ class Slide:
             Outside 0.05 to 20 um.
         """
         check_mpp((mpp, mpp))
-        old = self.facts.mpp_yx
+        old = self._file_facts.mpp_yx
         said = "none" if old is None else f"{old[1]:g}"
         note = f"{mpp:g} um per pixel as given by the user (before: {said})."
-        self.facts = replace(self.facts, mpp_yx=(float(mpp), float(mpp)), notes=(*self.facts.notes, note))
+        self.facts = replace(self.facts, mpp_yx=(float(mpp), float(mpp)), notes=(*self._file_facts.notes, note))
         return self.facts
 
     def associated_image(self, name: str) -> UInt8[np.ndarray, "h w c"]:

@@ -118,7 +118,7 @@ def check_folder(folder: Path | None, overwrite: bool) -> None:
     """
     there = [] if folder is None else [folder / name for name in (FIGURES, PREDICTIONS) if (folder / name).exists()]
     if there and not overwrite:
-        raise InputError(f"{there[0]} exists already: choose another folder, or ask for it to be overwritten.")
+        raise InputError(f"{there[0]} exists already: choose another folder, or --overwrite to replace it.")
 
 
 def _line(name: str, found: Figures) -> str:

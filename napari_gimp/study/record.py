@@ -26,7 +26,8 @@ def trained_on(cohort: Cohort, split: Split) -> str:
     classes = ", ".join(f"{counts[name]} {name}" for name in cohort.classes)
     both = int(cohort.has("both")[split.train].sum())
     kinds = f"{both} with image and genes" if cohort.genes else "image only"
-    return f"{cohort.name}: {len(split.train)} cases ({classes}), {kinds}; {len(split.validation)} more chose the epoch"
+    held = f"{len(split.validation)} more kept to choose the epoch" if len(split.validation) else "no validation cases"
+    return f"{cohort.name}: {len(split.train)} cases ({classes}), {kinds}; {held}"
 
 
 def provenance(cohort: Cohort, split: Split, training: TrainConfig, has_places: bool) -> dict[str, Any]:

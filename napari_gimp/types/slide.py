@@ -45,7 +45,7 @@ class SlideFacts:
         if self.mpp_yx is None:
             raise InputError(
                 f"{self.name} does not say how large a pixel is: expected um per pixel between {MIN_MPP} and {MAX_MPP},"
-                " found none; give it with --mpp, or in the panel's field."
+                " found none; give it with --mpp, or in the panel as Pixel size."
             )
         return self.mpp_yx
 
