@@ -76,7 +76,7 @@ def verdict(prediction: Prediction) -> str:
 
 def _share(probability: float) -> str:
     """Two digits; a model is never certain, so 1 is never written."""
-    return f"{probability:.2f}" if probability < 0.995 else "> 0.99"
+    return f"{probability:.2f}" if probability < 0.995 else "over 0.99"
 
 
 def probability_rows(prediction: Prediction) -> list[tuple[str, list[float]]]:

@@ -106,7 +106,7 @@ def test_verdict_names_class_probability_and_inputs() -> None:
     assert words.verdict(alone) == "LUAD: probability 0.70, from image only (partial: 40% of the patches)"
     assert "No gene profile: image only." in words.result_notes(alone)
     sure = prediction(probabilities={"image": np.array([0.9997, 0.0003])}, sample=None, coverage=None)
-    assert words.verdict(sure) == "LUAD: probability > 0.99, from image only"
+    assert words.verdict(sure) == "LUAD: probability over 0.99, from image only"
     said = ("No gene profile: the result is image-only.",)
     assert sum("No gene profile" in note for note in words.result_notes(replace(sure, notes=said))) == 1
 
