@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: threads that wait for each other cost more than they do
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # these machines are noisy: no test is a timing
+hypothesis.settings.load_profile("untimed")
 
 CHECKED_ROOMS = [
     "types",
