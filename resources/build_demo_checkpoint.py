@@ -16,13 +16,13 @@ from napari_gimp.bundled import DEMO_CHECKPOINT
 from napari_gimp.console import drain
 from napari_gimp.synthetic import CohortPaths, synthetic_cohort
 
-CASES, COHORT_SEED, TRAIN_SEED = 640, 1, 0
+CASES, COHORT_SEED, TRAIN_SEED = 960, 1, 0
 ENCODER = "colour-texture"
 SETTINGS = (
-    "d=64", "heads=4", "layers=1", "ffn=2", "head_hidden=64", "landmarks=64", "window=128",
+    "d=64", "heads=2", "layers=1", "ffn=2", "head_hidden=64", "landmarks=64", "window=128",
     "fragment_genes=25", "groups=4", "shared_head=false", "gene_dropout=0.5",
-    "lr_genes=0.001", "lr_pretrain=0.0005", "lr_finetune=0.001", "weight_decay=0.05", "modality_dropout=0.5",
-    "epochs_genes=15", "epochs_pretrain=15", "epochs_finetune=40", "patience=40", "batch_size=16",
+    "lr_genes=0.001", "lr_pretrain=0.0005", "lr_finetune=0.001", "weight_decay=0.05", "modality_dropout=0.4",
+    "epochs_genes=15", "epochs_pretrain=15", "epochs_finetune=40", "patience=40", "batch_size=16", "patches=40",
 )  # fmt: skip
 
 

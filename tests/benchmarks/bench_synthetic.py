@@ -33,7 +33,7 @@ from napari_gimp.slides import open_slide
 from napari_gimp.synthetic import CohortPaths
 from napari_gimp.types import MODALITIES, Bag, PatchGrid, Prediction
 
-TEST_SEED = COHORT_SEED + 2  # cases of COHORT_SEED + 1 were looked at before the settings were final
+TEST_SEED = COHORT_SEED + 3  # cases of the two seeds before were looked at while settings were chosen
 
 
 @dataclass(frozen=True, eq=False)
