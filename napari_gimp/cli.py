@@ -24,6 +24,7 @@ from napari_gimp.options import (
     Device,
     EncoderName,
     ExpressionScale,
+    Icc,
     Json,
     Mpp,
     Overwrite,
@@ -80,6 +81,7 @@ def embed(
     out: Path,
     weights: Weights = None,
     mpp: Mpp = None,
+    icc: Icc = False,
     patch_px: PatchPx = None,
     patch_mpp: PatchMpp = None,
     tissue: TissueFile = None,
@@ -104,7 +106,7 @@ def embed(
     spec = PatchSpec(patch_px or model.patch_px, patch_mpp or model.patch_mpp)
 
     def one(path: Path) -> str:
-        with open_slide(path, mpp) as slide:
+        with open_slide(path, mpp, use_icc=icc) as slide:
             tell(slide.facts.notes)
             target = out / f"{slide.facts.name}.h5"
             drawn = _drawn(slide.facts, tissue)
@@ -131,6 +133,7 @@ def predict(
     encoder: EncoderName | None = None,
     weights: Weights = None,
     mpp: Mpp = None,
+    icc: Icc = False,
     tissue: TissueFile = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
@@ -161,7 +164,7 @@ def predict(
         return pipeline.read_profile(profile, name, sample, scale=expression_scale, gene_map=gene_map)
 
     def one(path: Path) -> str:
-        with open_slide(path, mpp) as slide:
+        with open_slide(path, mpp, use_icc=icc) as slide:
             tell(slide.facts.notes)
             folder = out / slide.facts.name
             check_free(folder, overwrite)

@@ -29,6 +29,7 @@ Cache = Annotated[Path | None, Parameter(help="Folder for bags that are found ag
 Checkpoint = Annotated[Path, Parameter(help="Folder of a trained checkpoint.")]
 EncoderName = Annotated[str, Parameter(help="colour-texture, resnet18, resnet50, a .onnx file, hub:NAME.")]
 ExpressionScale = Annotated[Scale | None, Parameter(help="Scale of the expression file; detected when not given.")]
+Icc = Annotated[bool, Parameter(negative="", help="Correct colours with the slide's ICC profile before the encoder.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 Mpp = Annotated[float | None, Parameter(help="um per level-0 pixel, for slides that do not say (or say it wrong).")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace existing outputs.")]

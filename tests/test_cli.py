@@ -4,9 +4,13 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
+from PIL import ImageCms
 
 from napari_gimp import cli
+from napari_gimp.bags import read_bag
 
 
 @pytest.fixture
@@ -64,6 +68,24 @@ def test_embed_then_predict_writes_a_folder_per_slide(gimp, tiny, tmp_path) -> N
     assert "--overwrite" in err
     code, _, err = gimp("predict", tiny.slide, *options, "--overwrite")
     assert code == 0, err
+
+
+def test_colours_are_corrected_when_asked_and_the_bag_is_another(gimp, tiny, tmp_path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    with tifffile.TiffFile(tiny.slide) as file:
+        pixels = file.pages[0].asarray()
+    slide = tmp_path / "profiled.tif"
+    size = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(slide, pixels, tile=(256, 256), photometric="rgb", iccprofile=profile, **size)
+    for folder, asked in (("plain", ()), ("icc", ("--icc",))):
+        code, _, err = gimp("embed", slide, "--encoder", "colour-texture", "--out", tmp_path / folder, *asked)
+        assert code == 0, err
+    plain, corrected = (read_bag(tmp_path / folder / "profiled.h5") for folder in ("plain", "icc"))
+    assert plain.fingerprint != corrected.fingerprint
+    np.testing.assert_allclose(plain.features, corrected.features, atol=0.2)  # sRGB to sRGB
+    code, _, err = gimp("embed", tiny.slide, "--encoder", "colour-texture", "--out", tmp_path / "none", "--icc")
+    assert code == 0
+    assert "no ICC profile: its colours are taken as they are" in err
 
 
 def test_a_bad_slide_does_not_end_the_batch(gimp, tiny, tmp_path) -> None:

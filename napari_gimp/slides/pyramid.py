@@ -259,8 +259,16 @@ def _facts(path: Path, source: Source, levels: Sequence[Level], use_icc: bool) -
         magnification=source.magnification,
         vendor=source.vendor,
         associated=tuple(source.associated),
-        notes=(*source.notes, *notes),
+        notes=(*source.notes, *notes, *_colour_note(source, use_icc)),
     )
+
+
+def _colour_note(source: Source, use_icc: bool) -> tuple[str, ...]:
+    if not use_icc:
+        return ()
+    if source.icc_profile is None:
+        return ("The file has no ICC profile: its colours are taken as they are.",)
+    return ("Colours are corrected with the file's ICC profile, as asked.",)
 
 
 def _credible_mpp(source: Source) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
