@@ -20,6 +20,7 @@ from napari_gimp.plugin import job, layers
 from napari_gimp.plugin.canvas import Canvas
 from napari_gimp.plugin.drawn import belongs, claim_when_drawn, is_drawn, rescale
 from napari_gimp.plugin.faces import ClosingWatch, show_session
+from napari_gimp.plugin.fitting import Fit
 from napari_gimp.plugin.host import attend, shows, slide_layers, slide_of
 from napari_gimp.plugin.inputs import Inputs
 from napari_gimp.plugin.jobs import Jobs
@@ -57,6 +58,7 @@ class GimpWidget(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panel)
         attend(viewer)
+        self._fit = Fit(viewer, self)
         self._connect()
         self.inputs.load_checkpoint(None)
         self._model_changed()
@@ -278,6 +280,7 @@ class GimpWidget(QWidget):
 
     def _close(self) -> None:
         self.session.end()
+        self._fit.stop()
         self.canvas.stop()
         self.jobs.stop()
 

@@ -1,0 +1,35 @@
+"""What is in sight: the first look at a slide, results of the chosen slide, legends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
+
+pytestmark = pytest.mark.window
+
+
+def whole(room: Room) -> bool:
+    """Whether all of the slide fits into the canvas as it is now."""
+    camera, (low, high) = room.viewer.scene.camera, room.viewer.layers[0].extent.world
+    seen = np.asarray(room.viewer.canvas.size) / camera.zoom
+    centre = np.asarray(camera.center)[-2:]
+    return bool((centre - seen / 2 <= low).all() and (centre + seen / 2 >= high).all())
+
+
+def test_a_first_slide_is_whole_although_the_window_shrinks_after_it(room: Room) -> None:
+    window = room.viewer.window._qt_window
+    before = window.size()
+    room.open()
+    window.resize(before.width() - 300, before.height() - 150)
+    room.until(lambda: not room.widget._fit._timer.isActive())
+    assert whole(room)
+    window.resize(before)
+
+
+def test_a_place_that_the_user_went_to_stays(room: Room) -> None:
+    room.open()
+    room.until(lambda: room.widget._fit._look != ())
+    room.widget.canvas.go_to((100.0, 100.0), 20.0)
+    room.until(lambda: not room.widget._fit._timer.isActive())
+    np.testing.assert_allclose(np.asarray(room.viewer.scene.camera.center)[-2:], (100, 100))
