@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 
+from napari_gimp.plugin import layers
+
 pytestmark = pytest.mark.window
 
 
@@ -33,3 +35,33 @@ def test_a_place_that_the_user_went_to_stays(room: Room) -> None:
     room.widget.canvas.go_to((100.0, 100.0), 20.0)
     room.until(lambda: not room.widget._fit._timer.isActive())
     np.testing.assert_allclose(np.asarray(room.viewer.scene.camera.center)[-2:], (100, 100))
+
+
+def order(room: Room) -> list[str]:
+    """Roles of our layers, lowest first."""
+    return [layer.metadata[layers.TAG]["role"] for layer in room.viewer.layers if layers.TAG in layer.metadata]
+
+
+def test_results_go_with_their_slide(room: Room) -> None:
+    slide = room.open()
+    room.widget.run()
+    room.settle()
+    room.viewer.layers.remove(slide)
+    room.settle()
+    assert not room.viewer.layers
+    assert room.widget.session.prediction is None
+    room.open()
+    room.widget.run()
+    room.settle()
+    assert order(room)[0] == "slide"
+    assert layers.ATTENTION in order(room)
+
+
+def test_another_slide_lies_below_the_results(room: Room) -> None:
+    room.open()
+    room.widget.run()
+    room.settle()
+    room.open("oblong.tif")
+    room.settle()
+    assert order(room)[:2] == ["slide", "slide"]
+    assert room.viewer.layers[1].name == "oblong"

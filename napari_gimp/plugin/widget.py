@@ -28,6 +28,7 @@ from napari_gimp.plugin.panel import Panel
 from napari_gimp.plugin.preferences import preferences
 from napari_gimp.plugin.session import Choices, Request, Session
 from napari_gimp.plugin.shown import Shown
+from napari_gimp.plugin.sight import Sight
 from napari_gimp.plugin.tissue_choice import TissueChoice
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress, SlideFacts, check_mpp
@@ -58,7 +59,7 @@ class GimpWidget(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panel)
         attend(viewer)
-        self._fit = Fit(viewer, self)
+        self._fit, self._sight = Fit(viewer, self), Sight(viewer, self.canvas)
         self._connect()
         self.inputs.load_checkpoint(None)
         self._model_changed()
@@ -79,7 +80,7 @@ class GimpWidget(QWidget):
         panel.result.export_to.connect(lambda folder: self.export(Path(folder)))
         panel.result.patch_chosen.connect(self.shown.go_to_patch)
         self.viewer.layers.events.inserted.connect(self._layer_inserted)
-        self.viewer.layers.events.removed.connect(self._layers_changed)
+        self.viewer.layers.events.removed.connect(self._layer_removed)
         self.destroyed.connect(self.jobs.quit)
 
     def _choose_slide(self, name: str) -> None:
@@ -102,7 +103,7 @@ class GimpWidget(QWidget):
             self.inputs.match_sample(None)
         self.tissue.let_go_of_another()
 
-    def _layers_changed(self, event: Any = None) -> None:
+    def _layers_changed(self) -> None:
         """Slides and drawn layers come and go; a run on a slide that is gone is given up."""
         slides = slide_layers(self.viewer)
         gone, run = self._layer is not None and self._layer not in slides, self.session.request
@@ -116,6 +117,13 @@ class GimpWidget(QWidget):
     def _layer_inserted(self, event: Any) -> None:
         claim_when_drawn(event.value, lambda: self.session.choices.slide)
         self._layers_changed()
+
+    def _layer_removed(self, event: Any) -> None:
+        """The results of a slide go with its last layer."""
+        self._layers_changed()
+        slide = slide_of(event.value)
+        if slide is not None and not shows(self.viewer, slide.facts):
+            self.shown.forget(slide.facts.identity)
 
     def _edit_tissue(self) -> None:
         try:
