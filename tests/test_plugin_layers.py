@@ -78,7 +78,19 @@ def test_attention_is_shown_in_multiples_of_the_average() -> None:
     assert layers.attention_values(prediction).mean() == pytest.approx(1, abs=1e-5)
     first, second = layers.attention_values(prediction, "head 1"), layers.attention_values(prediction, "head 2")
     np.testing.assert_allclose(first, second[::-1], rtol=1e-5)
-    assert "× mean" in layers.map_layers(prediction, VIEW)[0][1]["name"]
+    assert layers.map_layers(prediction, VIEW)[0][1]["name"].startswith("attention (× slide mean) · ")
+
+
+def test_legends_name_the_head_and_fit_a_narrow_canvas() -> None:
+    attention, error = layers.map_layers(prediction_of(FACTS, grid_of(SHAPE)), VIEW, "head 1")
+    assert attention[1]["name"] == "attention, head 1 (× slide mean) · HE3"
+    assert error[1]["name"] == "reconstruction error · HE3"
+    assert error[1]["metadata"]["measure"] == layers.ERROR_UNITS["l1"]
+    ranked = layers.map_layers(prediction_of(FACTS, grid_of(SHAPE)), ViewSettings(contrast="rank"), "head 2")
+    assert [layer[1]["name"] for layer in ranked] == [
+        "attention, head 2 (rank, %) · HE3",
+        "reconstruction error (rank, %) · HE3",
+    ]
 
 
 def test_partial_results_say_so() -> None:

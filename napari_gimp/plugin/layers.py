@@ -20,7 +20,7 @@ from napari_gimp.types import Lattice, PatchGrid, Prediction, SlideFacts, Tissue
 LayerTuple = tuple[Any, dict[str, Any], str]
 TAG, DRAWN_ON = "napari-gimp", "napari-gimp drawn on"
 UM = ("um", "um")
-ATTENTION, ERROR, TISSUE, TOP = "attention", "masked reconstruction error", "tissue", "top patches"
+ATTENTION, ERROR, TISSUE, TOP = "attention", "reconstruction error", "tissue", "top patches"
 COLORMAPS = {ATTENTION: "viridis", ERROR: "cividis"}
 """Perceptually uniform and safe for colour-blind readers."""
 OUTLINE_COLOUR = "#00b8d4"
@@ -127,7 +127,7 @@ def map_layers(prediction: Prediction, view: ViewSettings, head: str = MEAN_HEAD
     if prediction.reconstruction_error is not None:
         maps[ERROR] = prediction.reconstruction_error
     return [
-        _map_layer(prediction, lattice, number, role, values, view)
+        _map_layer(prediction, lattice, number, role, values, view, head)
         for role, values in maps.items()
         for number, lattice in enumerate(prediction.grid.lattices)
     ]
@@ -141,11 +141,11 @@ def attention_values(prediction: Prediction, head: str = MEAN_HEAD) -> Float[np.
 
 
 def _map_layer(
-    prediction: Prediction, lattice: Lattice, number: int, role: str, values: np.ndarray, view: ViewSettings
+    prediction: Prediction, lattice: Lattice, number: int, role: str, values: np.ndarray, view: ViewSettings, head: str
 ) -> LayerTuple:
     shown, limits = contrast(values, view)
     unit = "rank, %" if view.contrast == "rank" else unit_of(prediction, role)
-    name = _name(f"{role} ({unit})", prediction.slide, number)
+    name = _name(_legend(role, unit, head), prediction.slide, number)
     attributes = {
         "name": name if prediction.partial >= 1 else f"{name} (partial)",
         "rgb": False,
@@ -155,16 +155,28 @@ def _map_layer(
         "interpolation2d": "nearest",
         "blending": "translucent",
         "visible": role == ATTENTION,
-        "metadata": {TAG: tag(role, prediction.slide, number), "unit": unit, "prediction": prediction},
+        "metadata": {
+            TAG: tag(role, prediction.slide, number),
+            "unit": unit,
+            "measure": unit_of(prediction, role),
+            "prediction": prediction,
+        },
         **placement(lattice.origin_yx_px, lattice.cell_yx_px, prediction.slide.mpp_yx),
     }
     return lattice.image(shown), attributes, "image"
 
 
+def _legend(role: str, unit: str, head: str) -> str:
+    """Short enough for a narrow canvas: the head where one is chosen; the error's distance is in the metadata."""
+    if role == ATTENTION:
+        return f"{role} ({unit})" if head in ("", MEAN_HEAD) else f"{role}, {head} ({unit})"
+    return f"{role} ({unit})" if unit.startswith("rank") else role
+
+
 def unit_of(prediction: Prediction, role: str) -> str:
     """What a map's numbers are: multiples of the slide's average patch, or the distance that was chosen."""
     if role == ATTENTION:
-        return "× mean"
+        return "× slide mean"
     return ERROR_UNITS[prediction.provenance.get("maps", {}).get("error", "l1")]
 
 
