@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,3 +216,26 @@ def test_no_label_is_cut_off_in_a_narrow_panel(fresh: SettingsForm, config: type
     assert all(editor.native.geometry().right() <= 240 for editor in fresh)
     assert isinstance(fresh.rows, QFormLayout)
     fresh.native.hide()
+
+
+def test_an_encoder_that_cannot_be_the_checkpoints_is_taken_back(qapp: QApplication, tmp_path: Path) -> None:
+    panel = Panel(("colour-texture", "resnet18"))
+    model = panel.model
+    model.encoder.setCurrentText("resnet18")
+    model.suit_encoder("resnet18-0123456789ab")
+    assert panel.model_values()["encoder"] == "resnet18"
+    model.suit_encoder("colour-texture-0123456789ab")
+    assert panel.model_values()["encoder"] is None
+    model.encoder_file.set_path(tmp_path / "uni.onnx")
+    model.suit_encoder("uni-0123456789ab")
+    assert panel.model_values()["encoder"] == str(tmp_path / "uni.onnx")
+    model.suit_encoder("colour-texture-0123456789ab")
+    assert panel.model_values()["encoder"] is None
+
+
+def test_a_preferred_encoder_comes_back_with_a_checkpoint_that_it_may_be_of(qapp: QApplication) -> None:
+    panel = Panel(("colour-texture",), encoder="hub:uni")
+    panel.model.suit_encoder("colour-texture-0123456789ab")
+    assert panel.model_values()["encoder"] is None
+    panel.model.suit_encoder("uni-0123456789ab")
+    assert panel.model_values()["encoder"] == "hub:uni"

@@ -30,6 +30,7 @@ def expression(genes: tuple[str, ...] = GENES, samples: tuple[str, ...] = ("S1",
         ({"slide": replace(SLIDE, mpp_yx=None)}, "um per pixel"),
         ({"facts": None, "checkpoint": None}, "Choose a checkpoint"),
         ({"facts": replace(FACTS, encoder=None)}, "does not name its encoder"),
+        ({"facts": replace(FACTS, encoder="uni-0123456789ab")}, "choose its .onnx file"),
         ({"expression": expression()}, "Choose the sample"),
         (
             {"expression": expression(), "sample": "S1", "facts": replace(FACTS, genes=(), expression_scale=None)},

@@ -130,6 +130,8 @@ class Inputs:
             self.panel.model.set_own_folder(True)
             self.panel.model.folder.set_path(path)
         self.session.change(checkpoint=folder, facts=facts)
+        if facts.encoder is not None:
+            self.panel.model.suit_encoder(facts.encoder)
 
 
 def _nothing() -> None:

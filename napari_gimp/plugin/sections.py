@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_gimp.plugin.forms import SettingsForm, combo, tidy
 from napari_gimp.plugin.parts import FileField, Words, beside, fill, folded, silently
-from napari_gimp.plugin.session import DEVICES, Grain
+from napari_gimp.plugin.session import DEVICES, Grain, can_be
 from napari_gimp.slides.tissue import TissueSettings
 from napari_gimp.types import MAX_MPP, MIN_MPP, MapSettings
 
@@ -152,7 +152,8 @@ class ModelSection(QGroupBox):
         self._form.addRow(self.facts)
         self._form.addRow("Device", self.device)
         self._add_details(encoders)
-        self.encoder.setCurrentText(encoder or CHECKPOINTS_OWN)
+        self._wished = encoder or CHECKPOINTS_OWN
+        self.encoder.setCurrentText(self._wished)
         self.folder.chosen.connect(self.checkpoint_chosen)
         self.kind.currentTextChanged.connect(self._kind_picked)
         self.device.currentTextChanged.connect(lambda *_: self.changed.emit())
@@ -195,6 +196,16 @@ class ModelSection(QGroupBox):
             self.demo_chosen.emit()
         else:
             self.checkpoint_chosen.emit(self.folder.path)
+
+    def suit_encoder(self, encoder_id: str) -> None:
+        """Take back an encoder, chosen earlier, that cannot be the one of this id: the checkpoint's own follows."""
+        if self.encoder_file.path is not None and not can_be(str(self.encoder_file.path), encoder_id):
+            self.encoder_file.set_path(None)
+        if self.encoder.currentText() != CHECKPOINTS_OWN and not can_be(self.encoder.currentText(), encoder_id):
+            silently(self.encoder, lambda: self.encoder.setCurrentText(CHECKPOINTS_OWN))
+        elif self.encoder.currentText() == CHECKPOINTS_OWN and can_be(self._wished, encoder_id):
+            silently(self.encoder, lambda: self.encoder.setCurrentText(self._wished))
+        self.changed.emit()
 
     def set_own_folder(self, own: bool) -> None:
         """Show the folder field or the bundled demo model; says nothing."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from napari_gimp.encoders.load import encoder_names
 from napari_gimp.genes import Expression, align
 from napari_gimp.settings import InputError, check_settings, setting
 from napari_gimp.slides.tissue import TissueSettings
@@ -134,9 +135,26 @@ def _slide_reason(choices: Choices) -> str:
 def _checkpoint_reason(choices: Choices) -> str:
     if choices.facts is None:
         return "Choose a checkpoint: the synthetic demo model or a folder of your own."
-    if choices.bag is None and choices.encoder is None and choices.facts.encoder is None:
+    if choices.bag is not None or choices.encoder is not None:
+        return ""
+    if choices.facts.encoder is None:
         return f"Checkpoint {choices.facts.name} does not name its encoder: choose one, or give a file of embeddings."
+    if built_in(choices.facts.encoder) is None:
+        return (
+            f"Checkpoint {choices.facts.name} was trained with encoder {choices.facts.encoder}, which is not built in:"
+            " choose its .onnx file under Encoder and embeddings, or give a file of embeddings."
+        )
     return ""
+
+
+def built_in(encoder_id: str) -> str | None:
+    """Name of the encoder without a file of its own that made this id."""
+    return next((name for name in encoder_names() if encoder_id.startswith(f"{name}-")), None)
+
+
+def can_be(encoder: str, encoder_id: str) -> bool:
+    """Whether an encoder as it is chosen, by name or by file, may be the one of this id."""
+    return built_in(encoder_id) == (encoder if encoder in encoder_names() else None)
 
 
 def _profile_reason(choices: Choices) -> str:
