@@ -136,6 +136,7 @@ def test_an_export_takes_the_slide_of_its_result(room: Room, monkeypatch: pytest
     monkeypatch.setattr(job, "export", fake_export)
     room.open()
     room.open("silent.tif")
+    room.widget.panel.slide.slides.setCurrentText("slide")
     room.widget.run()
     room.settle()
     room.widget.panel.slide.slides.setCurrentText("silent")
@@ -150,6 +151,7 @@ def test_an_export_takes_the_slide_of_its_result(room: Room, monkeypatch: pytest
 def test_another_slide_chosen_during_a_run_gets_nothing_of_it(room: Room, gate: threading.Event) -> None:
     room.open()
     room.open("oblong.tif")
+    room.widget.panel.slide.slides.setCurrentText("slide")
     room.widget.run()
     room.widget.panel.slide.slides.setCurrentText("oblong")
     room.until(lambda: room.layer(layers.ATTENTION) is not None)
@@ -166,6 +168,7 @@ def test_another_slide_chosen_during_a_run_gets_nothing_of_it(room: Room, gate: 
 def test_closing_another_slide_than_the_runs_lets_it_go_on(room: Room, gate: threading.Event) -> None:
     first = room.open()
     second = room.open("oblong.tif")
+    room.widget.panel.slide.slides.setCurrentText("slide")
     started(room)
     room.widget.panel.slide.slides.setCurrentText("oblong")
     room.viewer.layers.remove(second)
@@ -180,6 +183,7 @@ SQUARE = np.array([[0, 0], [0, 100], [100, 100], [100, 0]], float)
 def test_drawn_tissue_stays_with_its_slide(room: Room) -> None:
     room.open()
     room.open("oblong.tif")
+    room.widget.panel.slide.slides.setCurrentText("slide")
     panel = room.widget.panel
     drawing = room.viewer.add_shapes(name="mine", units=("um", "um"))
     panel.slide.slides.setCurrentText("oblong")

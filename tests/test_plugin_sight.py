@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
+from plugin_cases import fake_analysis
 from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 
-from napari_gimp.plugin import layers
+from napari_gimp.plugin import job, layers
 
 pytestmark = pytest.mark.window
 
@@ -65,3 +68,11 @@ def test_another_slide_lies_below_the_results(room: Room) -> None:
     room.settle()
     assert order(room)[:2] == ["slide", "slide"]
     assert room.viewer.layers[1].name == "oblong"
+
+
+def test_a_slide_opened_during_a_run_is_not_chosen(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "analyse", fake_analysis(threading.Event()))
+    room.open()
+    room.widget.run()
+    room.open("oblong.tif")
+    assert room.widget.panel.slide.slides.currentText() == "slide"

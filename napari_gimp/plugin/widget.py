@@ -70,7 +70,7 @@ class GimpWidget(QWidget):
         panel = self.panel
         panel.slide.slide_chosen.connect(self._choose_slide)
         panel.slide.mpp_given.connect(self.give_mpp)
-        panel.slide.edit_tissue.connect(self._edit_tissue)
+        panel.slide.edit_tissue.connect(lambda: self._sane(self.tissue.edit))
         panel.slide.background.setChecked(get_settings().experimental.async_)
         panel.slide.background_wanted.connect(_load_in_background)
         panel.model.changed.connect(self._model_changed)
@@ -116,6 +116,8 @@ class GimpWidget(QWidget):
 
     def _layer_inserted(self, event: Any) -> None:
         claim_when_drawn(event.value, lambda: self.session.choices.slide)
+        if slide_of(event.value) is not None and not self.session.running:
+            self._take_slide(event.value)
         self._layers_changed()
 
     def _layer_removed(self, event: Any) -> None:
@@ -124,12 +126,6 @@ class GimpWidget(QWidget):
         slide = slide_of(event.value)
         if slide is not None and not shows(self.viewer, slide.facts):
             self.shown.forget(slide.facts.identity)
-
-    def _edit_tissue(self) -> None:
-        try:
-            self.tissue.edit()
-        except InputError as error:
-            self._fail(error)
 
     def give_mpp(self, mpp: float) -> None:
         """Set um per pixel of the chosen slide: layer and drawings move to um, results of the old size go."""
