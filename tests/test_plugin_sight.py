@@ -76,3 +76,33 @@ def test_a_slide_opened_during_a_run_is_not_chosen(room: Room, monkeypatch: pyte
     room.widget.run()
     room.open("oblong.tif")
     assert room.widget.panel.slide.slides.currentText() == "slide"
+
+
+def test_a_later_run_that_is_cancelled_leaves_the_earlier_result(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.open()
+    room.widget.run()
+    room.settle()
+    whole, shown = room.widget.session.prediction, room.layer(layers.ATTENTION).data.copy()
+    tissue = room.layer(layers.TISSUE).metadata["tissue"]
+    monkeypatch.setattr(job, "analyse", fake_analysis(threading.Event()))
+    room.widget.run()
+    room.until(lambda: room.layer(layers.ATTENTION).name.endswith("(partial)"))
+    room.widget.cancel()
+    room.settle()
+    assert room.widget.session.prediction is whole
+    assert room.widget.panel.result.export.isEnabled()
+    assert "partial" not in room.widget.panel.result.headline.text()
+    assert not room.layer(layers.ATTENTION).name.endswith("(partial)")
+    np.testing.assert_array_equal(room.layer(layers.ATTENTION).data, shown)
+    assert room.layer(layers.TISSUE).metadata["tissue"] is tissue
+
+
+def test_a_slide_chosen_again_brings_its_result_back(room: Room) -> None:
+    for name in ("slide.tif", "oblong.tif"):
+        room.open(name)
+        room.widget.run()
+        room.settle()
+    assert room.widget.panel.result.title() == "Result · oblong"
+    room.widget.panel.slide.slides.setCurrentText("slide")
+    assert room.widget.panel.result.title() == "Result · slide"
+    assert room.widget.session.origin.path == room.folder / "slide.tif"

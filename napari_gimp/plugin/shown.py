@@ -7,21 +7,45 @@ from napari_gimp.plugin import layers
 from napari_gimp.plugin.canvas import Canvas
 from napari_gimp.plugin.panel import Panel
 from napari_gimp.plugin.session import Request, Session
-from napari_gimp.types import Prediction
+from napari_gimp.types import Prediction, SlideFacts, Tissue
 
 
 class Shown:
-    """Puts the session's result into panel and canvas, and takes it away again."""
+    """Puts the session's result into panel and canvas, and takes it away again; keeps each slide's last whole one."""
 
     def __init__(self, panel: Panel, canvas: Canvas, session: Session) -> None:
         self.panel, self.canvas, self.session = panel, canvas, session
+        self._whole: dict[str, tuple[Prediction, Request]] = {}
+        self._tissue: dict[str, Tissue] = {}
+        self._whole_tissue: dict[str, Tissue] = {}
+
+    def take_tissue(self, tissue: Tissue, facts: SlideFacts) -> None:
+        """Show the tissue that was found on a slide."""
+        self._tissue[facts.identity] = tissue
+        self.canvas.put(layers.tissue_layer(tissue, facts))
 
     def take(self, prediction: Prediction, origin: Request) -> None:
         """Show a result, partial or whole, of this request."""
         self.session.accept(prediction, origin)
+        identity = prediction.slide.identity
+        if prediction.partial >= 1:
+            self._whole[identity] = prediction, origin
+            if identity in self._tissue:
+                self._whole_tissue[identity] = self._tissue[identity]
         self.panel.result.show_result(prediction.slide.name, *words.result_words(prediction))
         self.panel.result.export.setEnabled(prediction.partial >= 1)
         self.show_maps()
+
+    def restore(self, identity: str) -> None:
+        """Show a slide's last whole result again: after a run that did not end, or when the slide is chosen again."""
+        if self.session.running or identity not in self._whole:
+            return
+        prediction, origin = self._whole[identity]
+        tissue = self._whole_tissue.get(identity)
+        if tissue is not None and self._tissue[identity] is not tissue:
+            self.take_tissue(tissue, prediction.slide)
+        if self.session.prediction is not prediction:
+            self.take(prediction, origin)
 
     def show_maps(self) -> None:
         """The result as the view settings want it; the most attended patches once it is whole."""
@@ -45,6 +69,8 @@ class Shown:
 
     def forget(self, identity: str) -> bool:
         """Remove every result of a slide; whether there was any."""
+        for kept in (self._whole, self._tissue, self._whole_tissue):
+            kept.pop(identity, None)
         shown = self.session.prediction
         of_slide = shown is not None and shown.slide.identity == identity
         if of_slide:

@@ -102,6 +102,7 @@ class GimpWidget(QWidget):
         elif chosen.expression is not None:
             self.inputs.match_sample(None)
         self.tissue.let_go_of_another()
+        self.shown.restore(slide.facts.identity)
 
     def _layers_changed(self) -> None:
         """Slides and drawn layers come and go; a run on a slide that is gone is given up."""
@@ -190,7 +191,10 @@ class GimpWidget(QWidget):
 
     def _end_run(self, said: str, done: int) -> None:
         """The run is over; what was said beside it follows."""
+        run = self.session.request
         self.session.end()
+        if run is not None:
+            self.shown.restore(run.slide.identity)
         self.panel.runs.set_progress(" ".join((said, *self._said_beside)).strip(), done, 1)
         self._said_beside.clear()
 
@@ -208,7 +212,7 @@ class GimpWidget(QWidget):
         elsewhere = chosen is None or chosen.identity != request.slide.identity
         self._report(progress, f"{request.slide.name}: " if elsewhere else "")
         if progress.tissue is not None and request.drawn is None:
-            self.canvas.put(layers.tissue_layer(progress.tissue, request.slide))
+            self.shown.take_tissue(progress.tissue, request.slide)
         if progress.partial is not None:
             self.shown.take(progress.partial, request)
 
