@@ -106,3 +106,19 @@ def test_a_slide_chosen_again_brings_its_result_back(room: Room) -> None:
     room.widget.panel.slide.slides.setCurrentText("slide")
     assert room.widget.panel.result.title() == "Result · slide"
     assert room.widget.session.origin.path == room.folder / "slide.tif"
+
+
+def test_a_run_on_another_slide_than_the_chosen_one_stays_out_of_sight(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(job, "analyse", fake_analysis(gate))
+    room.open("oblong.tif")
+    room.open()
+    room.widget.run()
+    room.widget.panel.slide.slides.setCurrentText("oblong")
+    gate.set()
+    room.settle()
+    assert not room.layer(layers.ATTENTION).visible
+    room.widget.panel.slide.slides.setCurrentText("slide")
+    assert room.layer(layers.ATTENTION).visible

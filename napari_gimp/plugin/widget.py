@@ -102,6 +102,7 @@ class GimpWidget(QWidget):
         elif chosen.expression is not None:
             self.inputs.match_sample(None)
         self.tissue.let_go_of_another()
+        self._sight.look_at(slide.facts.identity)
         self.shown.restore(slide.facts.identity)
 
     def _layers_changed(self) -> None:
