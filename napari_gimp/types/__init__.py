@@ -8,6 +8,7 @@ from napari_gimp.types.bag import Bag as Bag
 from napari_gimp.types.case import Case as Case
 from napari_gimp.types.case import Sample as Sample
 from napari_gimp.types.genes import AlignedGenes as AlignedGenes
+from napari_gimp.types.genes import GeneGroup as GeneGroup
 from napari_gimp.types.genes import Profile as Profile
 from napari_gimp.types.genes import Scale as Scale
 from napari_gimp.types.hashing import array_hash as array_hash

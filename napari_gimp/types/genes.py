@@ -53,3 +53,16 @@ class AlignedGenes:
     def coverage(self) -> float:
         """Share of the checkpoint's genes that the profile has."""
         return 1 - len(self.missing) / max(1, len(self.values))
+
+
+@dataclass(frozen=True)
+class GeneGroup:
+    """A gene group of a model: its name and the genes of its fragments. A gene may stand in several groups."""
+
+    name: str
+    fragments: tuple[tuple[str, ...], ...]
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """The genes of all fragments, in order."""
+        return tuple(gene for fragment in self.fragments for gene in fragment)
