@@ -72,12 +72,14 @@ def test_round_trip_is_bit_exact(saved: Path) -> None:
     assert loaded.model.config == SMALL == read_config(saved)
     assert not loaded.model.training
     for (name, found), (expected_name, expected) in zip(
-        loaded.model.state_dict().items(), original.state_dict().items(), strict=True
+        loaded.model.members[0].state_dict().items(), original.state_dict().items(), strict=True
     ):
         assert name == expected_name
         assert torch.equal(found, expected)
     embeddings, genes = torch.randn(1, 19, 5), torch.randn(1, 5)
-    assert torch.equal(loaded.model(embeddings, genes=genes).logits, original(embeddings, genes=genes).logits)
+    answers = loaded.model(embeddings, genes=genes).answers
+    for name, logits in original(embeddings, genes=genes).answers.items():
+        assert torch.equal(answers[name], logits)
 
 
 def test_identity_follows_weights_and_facts(saved: Path, tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ DAMAGE: list[tuple[Callable[[Path], object], str]] = [
     (lambda folder: (folder / "checkpoint.json").write_bytes(b"\xff\xfe\x00"), "not readable as JSON"),
     (lambda folder: (folder / "checkpoint.json").write_text("[1]"), "another program"),
     (lambda folder: edit_card(folder, format="clam"), "another program"),
-    (lambda folder: edit_card(folder, format_version=2), "or older, found 2; update napari-gimp"),
+    (lambda folder: edit_card(folder, format_version=3), "or older, found 3; update napari-gimp"),
     (lambda folder: edit_card(folder, format_version=None), "found None"),
     (lambda folder: edit_card(folder, facts={"name": "x"}), "what the model was trained on"),
     (lambda folder: edit_card(folder, model={"d": 8, "depth": 3}), "does not describe a model"),

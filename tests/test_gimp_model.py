@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_gimp.gimp.model import GiMP, GiMPOutput, ModelConfig, patch_attention
+from napari_gimp.gimp.model import GiMP, ModelConfig, patch_attention
 from napari_gimp.gimp.objectives import mask_patches, reconstruction_loss
 from napari_gimp.gimp.parts import fragment_table, position_encoding
 from napari_gimp.settings import InputError
@@ -64,9 +64,9 @@ def test_forward_by_hand() -> None:
 def test_output_has_everything_in_its_shape(case: dict[str, torch.Tensor]) -> None:
     masked = mask_patches(torch.zeros(2, N, dtype=torch.bool), "random", 0.5, torch.Generator())
     out = small()(**case, masked=masked)
-    shapes = {name: tuple(value.shape) for name, value in vars(out).items()}
+    shapes = {name: tuple(value.shape) for name, value in {**vars(out), **out.answers}.items() if name != "answers"}
     assert shapes == {
-        "logits": (2, C), "cls_image": (2, 16), "cls_genes": (2, 16), "has_image": (2,), "has_genes": (2,),
+        "both": (2, C), "image": (2, C), "genes": (2, C), "cls_image": (2, 16), "cls_genes": (2, 16), "has_image": (2,), "has_genes": (2,),
         "projected": (2, N, 16), "patch_tokens": (2, N, 16), "class_attention": (2, 2, 2, N), "predicted": (2, N, D),
         "group_attention": (2, 2, 3), "fragment_attention": (2, 3, 2, 5),
     }  # fmt: skip
@@ -207,7 +207,7 @@ def test_missing_inputs_of_some_cases(case: dict[str, torch.Tensor]) -> None:
     mixed = model(**case, has_image=torch.tensor([True, False]), has_genes=torch.tensor([False, True]))
     torch.testing.assert_close(mixed.logits, torch.stack([image.logits[0], genes.logits[1]]))
     assert torch.equal(mixed.cls_image[1], model.absent_image)
-    apart = model.modality_logits(both)
+    apart = both.answers
     torch.testing.assert_close(apart["image"], image.logits)
     torch.testing.assert_close(apart["genes"], genes.logits)
     torch.testing.assert_close(apart["both"], both.logits)
@@ -271,14 +271,9 @@ def test_position_encoding_by_hand() -> None:
 
 
 def test_patch_attention_is_shares(case: dict[str, torch.Tensor]) -> None:
-    one = torch.ones(1, 1)
-    empty = torch.ones(1, dtype=torch.bool)
-    out = GiMPOutput(one, one, one, empty, empty, class_attention=torch.tensor([[[[0.3, -0.1, 0.1]]]]))
-    torch.testing.assert_close(patch_attention(out), torch.tensor([[[[0.75, 0, 0.25]]]]))
-    rows = patch_attention(small()(**case))
+    torch.testing.assert_close(patch_attention(torch.tensor([[0.3, -0.1, 0.1]])), torch.tensor([[0.75, 0, 0.25]]))
+    rows = patch_attention(small()(**case).class_attention)
     torch.testing.assert_close(rows.sum(-1), torch.ones(2, 2, 2))
-    with pytest.raises(ValueError, match="genes alone"):
-        patch_attention(small()(genes=case["genes"]))
 
 
 def test_mixed_precision_trains(case: dict[str, torch.Tensor]) -> None:

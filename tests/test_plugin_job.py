@@ -164,7 +164,7 @@ def test_um_per_pixel_are_the_users_only_where_given(
 def test_the_panels_patch_numbers_are_taken_and_said(tmp_path: Path, checkpoint: Path, named: bool) -> None:
     loaded = load_model(checkpoint)
     facts = loaded.facts if named else replace(loaded.facts, patch_px=None, patch_mpp=None)
-    folder = save_checkpoint(tmp_path / "checkpoint", loaded.model, facts)
+    folder = save_checkpoint(tmp_path / "checkpoint", loaded.model.members, facts)
     path = write_slide(tmp_path / "slide.tif", stained(SHAPE))
     with open_slide(path) as slide:
         chosen = Choices(path=path, slide=slide.facts, checkpoint=folder, facts=facts, cache=tmp_path, device="cpu")

@@ -162,7 +162,7 @@ def test_scaling_is_fitted_on_the_training_part_alone(trained, cohorts):
     cohort = cohorts[0]
     train_part = split_cases(cohort, 0.2, 0).train
     features = np.concatenate([bag.features for i in train_part for bag in cohort.bags(int(i))])
-    model = load_model(trained[0]).model
+    model = load_model(trained[0]).model.members[0]
     np.testing.assert_allclose(model.aggregator.scaling.mean, features.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(model.aggregator.scaling.sd, features.std(axis=0), rtol=1e-4)
     np.testing.assert_allclose(model.gene_scaling.mean, np.nanmean(cohort.values[train_part], axis=0), rtol=1e-5)
@@ -349,4 +349,4 @@ def test_a_few_real_patients_end_to_end(shared, tmp_path):
     assert facts.patch_mpp is None
     found = evaluate(tmp_path / "real", cohort.subset(chosen[90:]))
     assert found.headline.accuracy > 0.7
-    assert torch.isfinite(load_model(tmp_path / "real").model.gene_scaling.mean).all()
+    assert torch.isfinite(load_model(tmp_path / "real").model.members[0].gene_scaling.mean).all()

@@ -13,7 +13,8 @@ from napari_gimp.settings import InputError
 from napari_gimp.types import CheckpointFacts
 
 FORMAT = "napari-gimp checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: several members, temperatures. Version 1 (one member) is read too."""
 WEIGHTS, CARD = "model.safetensors", "checkpoint.json"
 AGAIN = "the checkpoint is damaged, get or train it again."
 
@@ -53,7 +54,8 @@ def facts_of(card: dict[str, Any], folder: Path) -> CheckpointFacts:
     """What a card says of the training."""
     try:
         said = dict(card["facts"])
-        return CheckpointFacts(**said | {"classes": tuple(said["classes"]), "genes": tuple(said["genes"])})
+        lists = {key: tuple(said.get(key, ())) for key in ("classes", "genes", "group_names")}
+        return CheckpointFacts(**said | lists)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder}: {CARD} does not say what the model was trained on; {AGAIN}") from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,27 +25,35 @@ SAME_SIZE = 0.02
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_gimp.gimp.ensemble import Ensemble
     from napari_gimp.gimp.model import GiMP
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model in evaluation mode with what its checkpoint says; ``id`` changes with its weights and its card."""
+    """The members in evaluation mode with what their checkpoint says; ``id`` changes with its weights and its card."""
 
-    model: GiMP
+    model: Ensemble
     facts: CheckpointFacts
     id: str
 
 
 def save_checkpoint(
     folder: Path,
-    model: GiMP,
+    members: GiMP | Sequence[GiMP],
     facts: CheckpointFacts,
     *,
     calibration: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a checkpoint, whole or not at all: a folder beside it is filled, then renamed.
+
+    Parameters
+    ----------
+    members
+        A model, or several of one shape (seeds) that are to be averaged.
+    calibration
+        ``temperatures``, modality -> number, and whatever else is to be remembered of how they were found.
 
     Raises
     ------
@@ -54,11 +62,13 @@ def save_checkpoint(
         the model.
     """
     folder = Path(folder)
+    models = tuple(members) if isinstance(members, Sequence) else (members,)
     check_free(folder, overwrite)
-    _check_fit(model, facts)
+    for model in models:
+        _check_fit(model, facts)
     with appearing(folder) as beside:
         beside.mkdir()
-        _write(beside, model, facts, calibration)
+        _write(beside, models, facts, calibration)
     return folder
 
 
@@ -99,7 +109,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
-    """Rebuild a model from its checkpoint alone, in evaluation mode.
+    """Rebuild the members from their checkpoint alone, in evaluation mode, calibrated.
 
     Parameters
     ----------
@@ -118,12 +128,13 @@ def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
     folder = Path(folder)
     card = read_card(folder)
     facts, target = facts_of(card, folder), _device(device)
-    weights = _weights(folder, card)
-    model = _build(config_of(card, folder), facts)
+    config, states = config_of(card, folder), _states(folder, card)
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
+        model = _build(config, facts, states)
+    except (RuntimeError, KeyError) as error:
         raise CheckpointError(f"{folder}: the weights do not fit the model that {CARD} describes; {AGAIN}") from error
+    for member in model.members:
+        member.classifier.temperatures.set((card.get("calibration") or {}).get("temperatures", {}))
     identity = hashlib.sha256((folder / CARD).read_bytes()).hexdigest()
     return LoadedModel(model.to(target).eval(), facts, identity)
 
@@ -209,20 +220,37 @@ def _check_fit(model: GiMP, facts: CheckpointFacts) -> None:
         )
 
 
-def _write(folder: Path, model: GiMP, facts: CheckpointFacts, calibration: Mapping[str, Any] | None) -> None:
+def _write(
+    folder: Path, members: Sequence[GiMP], facts: CheckpointFacts, calibration: Mapping[str, Any] | None
+) -> None:
     from safetensors.torch import save
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state = {
+        f"{_prefix(i, len(members))}{name}": tensor.detach().cpu().clone().contiguous()
+        for i, model in enumerate(members)
+        for name, tensor in model.state_dict().items()
+    }
     (folder / WEIGHTS).write_bytes(save(state))  # save_file would make it readable for its owner alone
     card = {
         "facts": dataclasses.asdict(facts),
-        "model": dataclasses.asdict(model.config),
-        "groups": None if model.gene_encoder is None else list(model.gene_encoder.table.shape),
-        "scaling_sha256": _scaling_hash(model),
+        "model": dataclasses.asdict(members[0].config),
+        "members": len(members),
+        "groups": _groups(members[0]),
+        "scaling_sha256": [_scaling_hash(model) for model in members],
         "calibration": calibration,
         "weights_sha256": _hash(folder / WEIGHTS),
     }
     write_card(folder, card)
+
+
+def _prefix(member: int, members: int) -> str:
+    return f"members.{member}." if members > 1 else ""
+
+
+def _groups(model: GiMP) -> list[int] | None:
+    """Gene groups, fragments of each, genes of each; None without GroupMSA."""
+    table = getattr(model.gene_encoder, "table", None)
+    return None if table is None else list(table.shape)
 
 
 def _hash(path: Path) -> str:
@@ -234,6 +262,15 @@ def _scaling_hash(model: GiMP) -> str:
     parts = (model.aggregator.scaling, model.gene_scaling)
     arrays = [array.detach().cpu().numpy().tobytes() for part in parts for array in (part.mean, part.sd)]
     return hashlib.sha256(b"".join(arrays)).hexdigest()
+
+
+def _states(folder: Path, card: dict[str, Any]) -> list[dict[str, Tensor]]:
+    """The weights of each member."""
+    weights, members = _weights(folder, card), int(card.get("members", 1))
+    if members == 1:
+        return [weights]
+    prefixes = [_prefix(i, members) for i in range(members)]
+    return [{name.removeprefix(p): w for name, w in weights.items() if name.startswith(p)} for p in prefixes]
 
 
 def _weights(folder: Path, card: dict[str, Any]) -> dict[str, Tensor]:
@@ -251,14 +288,21 @@ def _weights(folder: Path, card: dict[str, Any]) -> dict[str, Tensor]:
         raise CheckpointError(f"{folder}: {WEIGHTS} is not readable as safetensors; {AGAIN}") from error
 
 
-def _build(config: ModelConfig, facts: CheckpointFacts) -> GiMP:
-    """A model of that shape, leaving the global random state as it was."""
+def _build(config: ModelConfig, facts: CheckpointFacts, states: Sequence[Mapping[str, Tensor]]) -> Ensemble:
+    """Models of that shape with those weights, leaving the global random state as it was."""
     import torch
 
+    from napari_gimp.gimp.ensemble import Ensemble
     from napari_gimp.gimp.model import GiMP
 
-    with torch.random.fork_rng(devices=[]):
-        return GiMP(config, embedding_dim=facts.embedding_dim, genes=len(facts.genes), classes=len(facts.classes))
+    sizes = {"embedding_dim": facts.embedding_dim, "genes": len(facts.genes), "classes": len(facts.classes)}
+    members = []
+    for state in states:
+        with torch.random.fork_rng(devices=[]):
+            member = GiMP(config, **sizes, gene_table=state.get("gene_encoder.table"))
+        member.load_state_dict(state)
+        members.append(member)
+    return Ensemble(members)
 
 
 def _device(name: str) -> Any:

@@ -20,6 +20,11 @@ class ModelConfig:
     ffn: int = setting(4, "Width of a feed-forward layer in multiples of d.", min=1, max=16)
     dropout: float = setting(0.1, "Dropout behind attention and inside feed-forward layers.", min=0.0, max=0.9)
 
+    gene_encoder: Literal["groupmsa", "snn"] = setting(
+        "groupmsa",
+        "GroupMSA, or the self-normalising network that the paper compares it with.",
+        choices=("groupmsa", "snn"),
+    )
     fragment_genes: int = setting(63, "Genes aimed at in a fragment.", min=1, max=100_000)
     groups: int = setting(32, "Gene groups (fewer where there are not enough genes).", min=1, max=10_000)
     shared_head: bool = setting(True, "One linear head for all fragments, or one for each.")
@@ -27,6 +32,9 @@ class ModelConfig:
     gene_layers: int = setting(1, "Attention blocks inside groups, and as many between groups.", min=1, max=12)
     gene_dropout: float = setting(0.0, "Dropout of single genes at the input.", min=0.0, max=0.95)
 
+    site_directions: int = setting(
+        0, "Directions of between-site scatter that are projected out of the embeddings.", min=0, max=4096
+    )
     attention: Literal["nystrom", "exact"] = setting(
         "nystrom", "Attention of the patch aggregator: in O(N), or exact.", choices=("nystrom", "exact")
     )
@@ -52,7 +60,13 @@ class ModelConfig:
     mask_ratio: float = setting(0.5, "Share of a window that is masked.", min=0.05, max=0.95)
     window: int = setting(6000, "Length of a masked window.", min=2, max=1_000_000, unit="patches")
 
-    head_hidden: int = setting(512, "Hidden width of the classifier.", min=1, max=8192)
+    fusion: Literal["concat", "sum"] = setting(
+        "concat",
+        "How image and genes meet: an MLP on both class tokens as in the paper, or calibrated logits added.",
+        choices=("concat", "sum"),
+    )
+    wide: bool = setting(False, "With fusion 'sum': a linear path from the genes to the logits beside GroupMSA.")
+    head_hidden: int = setting(512, "Hidden width of the classifier (fusion 'concat').", min=1, max=8192)
 
     def __post_init__(self) -> None:
         check_settings(self)

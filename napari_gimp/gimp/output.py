@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from napari_gimp.types import Modality
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,8 +18,9 @@ class GiMPOutput:
 
     Parameters
     ----------
-    logits
-        (B, C).
+    answers
+        Modality -> (B, C) logits of one pass: from both inputs, from the image alone, from the genes alone. ``both``
+        uses what a case has.
     cls_image, cls_genes
         (B, d), what enters the classifier: the learned 'absent' embedding where a case lacks that input.
     has_image, has_genes
@@ -36,7 +40,7 @@ class GiMPOutput:
         (B, K, H, F) attention of each group token to the fragments of its group. No gradient.
     """
 
-    logits: Float[Tensor, "B C"]
+    answers: Mapping[Modality, Float[Tensor, "B C"]]
     cls_image: Float[Tensor, "B d"]
     cls_genes: Float[Tensor, "B d"]
     has_image: Bool[Tensor, " B"]
@@ -48,19 +52,17 @@ class GiMPOutput:
     group_attention: Float[Tensor, "B H K"] | None = None
     fragment_attention: Float[Tensor, "B K H F"] | None = None
 
+    @property
+    def logits(self) -> Float[Tensor, "B C"]:
+        """(B, C) from what each case has."""
+        return self.answers["both"]
 
-def patch_attention(output: GiMPOutput) -> Float[Tensor, "L B H N"]:
-    """Shares of attention over the patches: every row sums to 1.
+
+def patch_attention(rows: Float[Tensor, "*L H N"]) -> Float[Tensor, "*L H N"]:
+    """Rows of ``class_attention`` -> shares of attention over the patches: every row sums to 1.
 
     What the class token gives itself is left out, and the small negative values of a Nystrom row (an approximation's
     error, no attention) are set to 0 first. A row without any attention stays 0.
-
-    Raises
-    ------
-    ValueError
-        A forward pass without patches.
     """
-    if output.class_attention is None:
-        raise ValueError("Expected the output of a forward pass over patches, found one over genes alone.")
-    shares = output.class_attention.clamp(min=0)
+    shares = rows.clamp(min=0)
     return shares / shares.sum(-1, keepdim=True).clamp(min=torch.finfo(shares.dtype).tiny)

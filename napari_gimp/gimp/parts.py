@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 Z_LIMIT = 10.0
@@ -40,6 +40,44 @@ class Standardise(nn.Module):
         return scaled if self.limit is None else scaled.clamp(-self.limit, self.limit)
 
 
+class SiteProjection(nn.Module):
+    """Embeddings / ``scale`` without their components along k orthonormal ``directions``; unchanged with k = 0.
+
+    `napari_gimp.gimp.sites` fits both.
+    """
+
+    scale: Tensor
+    directions: Tensor
+
+    def __init__(self, width: int, k: int) -> None:
+        super().__init__()
+        self.k = k
+        if k:
+            self.register_buffer("scale", torch.ones(width))
+            self.register_buffer("directions", torch.zeros(k, width))
+
+    def set(self, scale: Float[Tensor, " D"], directions: Float[Tensor, "k D"]) -> None:
+        """Take over what was fitted.
+
+        Raises
+        ------
+        ValueError
+            Another number of directions than the model was built with.
+        """
+        if len(directions) != self.k:
+            raise ValueError(f"Expected {self.k} site directions, found {len(directions)}.")
+        if self.k:
+            self.scale.copy_(scale)
+            self.directions.copy_(directions)
+
+    def forward(self, embeddings: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Scaled embeddings, orthogonal to every direction."""
+        if not self.k:
+            return embeddings
+        scaled = embeddings / self.scale
+        return scaled - scaled @ self.directions.T @ self.directions
+
+
 def token(*shape: int) -> nn.Parameter:
     """A learned embedding."""
     return nn.Parameter(torch.randn(*shape) * 0.02)
@@ -71,6 +109,11 @@ class FragmentHeads(nn.Module):
     def forward(self, fragments: Float[Tensor, "B K F f"]) -> Float[Tensor, "B K F d"]:
         """Each fragment through its own weights."""
         return torch.einsum("bkfg,kfgd->bkfd", fragments, self.weight) + self.bias
+
+
+def real_patches(embeddings: Float[Tensor, "B N D"], padding: Bool[Tensor, "B N"] | None) -> Bool[Tensor, "B N"]:
+    """True where a patch is real."""
+    return torch.ones_like(embeddings[..., 0], dtype=torch.bool) if padding is None else ~padding
 
 
 def position_encoding(cells: Int[Tensor, "B N 2"], d: int) -> Float[Tensor, "B N d"]:

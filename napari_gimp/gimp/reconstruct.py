@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from napari_gimp.gimp.ensemble import Ensemble
 from napari_gimp.gimp.model import GiMP, ModelConfig
 from napari_gimp.gimp.objectives import complementary_parts
 from napari_gimp.settings import InputError
@@ -44,7 +45,7 @@ def hidden_sets(
 
 
 def reconstruction_error(
-    model: GiMP,
+    model: GiMP | Ensemble,
     embeddings: Float[np.ndarray, "N D"],
     cells: Int[np.ndarray, "N 2"],
     *,
@@ -57,7 +58,7 @@ def reconstruction_error(
     Parameters
     ----------
     model
-        In evaluation mode, on the device that shall compute.
+        In evaluation mode, on the device that shall compute. Several members expect what they expect on average.
     embeddings, cells
         Raw embeddings of the whole bag and the grid row and column of each patch.
     error
@@ -86,7 +87,7 @@ def reconstruction_error(
 
 
 def nearest_expected(
-    model: GiMP,
+    model: GiMP | Ensemble,
     embeddings: Float[np.ndarray, "N D"],
     cells: Int[np.ndarray, "N 2"],
     patch: int,
@@ -118,17 +119,20 @@ def nearest_expected(
 
 @torch.inference_mode()
 def _expected(
-    model: GiMP, embeddings: Float[np.ndarray, "n D"], cells: Int[np.ndarray, "n 2"], hidden: Int[Tensor, " h"]
+    model: GiMP | Ensemble,
+    embeddings: Float[np.ndarray, "n D"],
+    cells: Int[np.ndarray, "n 2"],
+    hidden: Int[Tensor, " h"],
 ) -> tuple[Float[Tensor, "h D"], Float[Tensor, "h D"]]:
     """Expected and actual standardised embeddings of the hidden patches of one window."""
-    device = model.absent_image.device
+    device = model.device
     bag = torch.from_numpy(np.ascontiguousarray(embeddings)).to(device)[None]
     places = torch.from_numpy(np.ascontiguousarray(cells)).to(device)[None]
     hidden = hidden.to(device)
     masked = torch.zeros(bag.shape[:2], dtype=torch.bool, device=device)
     masked[0, hidden] = True
-    predicted = model(bag, places, masked=masked).predicted
-    return predicted[0, hidden].float(), model.standardised(bag[0, hidden])
+    predicted = [member(bag, places, masked=masked).predicted[0, hidden].float() for member in model.members]
+    return torch.stack(predicted).mean(0), model.members[0].standardised(bag[0, hidden])
 
 
 def _errors(
@@ -141,9 +145,9 @@ def _errors(
 
 
 @torch.inference_mode()
-def _nearest(model: GiMP, embeddings: Float[np.ndarray, "N D"], expected: Float[Tensor, " D"]) -> int:
+def _nearest(model: GiMP | Ensemble, embeddings: Float[np.ndarray, "N D"], expected: Float[Tensor, " D"]) -> int:
     distances = []
     for start in range(0, len(embeddings), CHUNK_PATCHES):
         chunk = torch.from_numpy(np.ascontiguousarray(embeddings[start : start + CHUNK_PATCHES])).to(expected.device)
-        distances.append((model.standardised(chunk) - expected).abs().mean(1))
+        distances.append((model.members[0].standardised(chunk) - expected).abs().mean(1))
     return int(torch.cat(distances).argmin())

@@ -93,7 +93,7 @@ def analyse(
 def _record(plan: Analysis, loaded: LoadedModel, profile: Profile | None) -> dict[str, Any]:
     """What was chosen for a run beside what its bag and its maps say."""
     chosen = {
-        "device": str(loaded.model.absent_image.device),
+        "device": str(loaded.model.device),
         "batch_size": plan.batch_size,
         "ready_bag": None if plan.bag is None else plan.bag.name,
     }

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 
 from napari_gimp.gimp.checkpoint import LoadedModel, check_bag
-from napari_gimp.gimp.model import GiMPOutput, patch_attention
+from napari_gimp.gimp.ensemble import EnsembleOutput
+from napari_gimp.gimp.model import patch_attention
 from napari_gimp.gimp.reconstruct import reconstruction_error
 from napari_gimp.pipeline.notes import bag_notes, training_notes
 from napari_gimp.pipeline.pace import Pace
@@ -90,15 +91,17 @@ def forward_prediction(
     """One forward pass for each modality the inputs allow; no reconstruction. ``partial``: share of the patches."""
     if bag.grid is None:
         raise InputError(f"{bag.slide}: expected coordinates for a map, found a bag without; embed the slide itself.")
-    output, probabilities = _forward(bag, loaded, genes)
-    groups = output.group_attention
+    output, probabilities, spread = _forward(bag, loaded, genes)
+    attention, groups = output.rows("class_attention"), output.rows("group_attention")
+    assert attention is not None  # the bag is there
     return Prediction(
         facts,
         loaded.facts.classes,
         bag.grid,
         probabilities,
-        patch_attention(output)[:, 0].float().cpu().numpy(),
+        patch_attention(attention)[:, 0].float().cpu().numpy(),
         group_attention=None if groups is None else groups[0].mean(0).float().cpu().numpy(),
+        spread=spread,
         missing_yx=bag.missing_yx,
         sample=None if genes is None else genes.sample,
         coverage=None if genes is None else genes.coverage,
@@ -111,16 +114,19 @@ def forward_prediction(
 @torch.inference_mode()
 def _forward(
     bag: Bag, loaded: LoadedModel, genes: AlignedGenes | None
-) -> tuple[GiMPOutput, dict[Modality, Float[np.ndarray, " C"]]]:
-    device = next(loaded.model.parameters()).device
+) -> tuple[EnsembleOutput, dict[Modality, Float[np.ndarray, " C"]], Float[np.ndarray, " C"] | None]:
+    """What the members say, its probabilities by modality, and their spread (None from a single member)."""
+    device = loaded.model.device
     output = loaded.model(
         torch.from_numpy(bag.features)[None].to(device),
         torch.from_numpy(bag.cells)[None].to(device),
         genes=None if genes is None else torch.from_numpy(genes.values)[None].to(device),
     )
-    logits = loaded.model.modality_logits(output)
     kept: tuple[Modality, ...] = ("image",) if genes is None else MODALITIES
-    return output, {name: torch.softmax(logits[name][0].float(), 0).cpu().numpy() for name in kept}
+    probabilities = {name: torch.softmax(output.answers[name][0].float(), 0).cpu().numpy() for name in kept}
+    each = output.probabilities("image" if genes is None else "both")[:, 0]
+    spread = each.std(0).cpu().numpy() if len(each) > 1 else None
+    return output, probabilities, spread
 
 
 def _notes(bag: Bag, facts: CheckpointFacts, genes: AlignedGenes | None) -> tuple[str, ...]:

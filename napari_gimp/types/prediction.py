@@ -39,6 +39,7 @@ class CheckpointFacts:
 
     ``expression_scale`` is the working scale: "log" (log2(x + 1) of linear values), "counts" (log2(x + 1) of raw
     counts) or "zscore". ``synthetic`` names the kind of training data where it is not real ("synthetic", "pseudo").
+    ``group_names`` are given where gene groups are pathways.
     """
 
     name: str
@@ -53,6 +54,7 @@ class CheckpointFacts:
     synthetic: str = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    group_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

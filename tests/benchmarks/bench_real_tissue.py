@@ -120,7 +120,7 @@ def attention_area(checkpoint: Path, cases: Sequence[PseudoCase], folder: Path) 
         bag = read_bag(folder / "features" / f"{case.name}.h5")
         with torch.inference_mode():
             output = loaded.model(torch.from_numpy(bag.features)[None], torch.from_numpy(bag.cells)[None])
-        shares: np.ndarray = patch_attention(output)[-1, 0].mean(0).numpy()
+        shares: np.ndarray = patch_attention(output.rows("class_attention"))[-1, 0].mean(0).numpy()
         return shares
 
     return area_of(attention, cases)

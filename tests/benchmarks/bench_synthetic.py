@@ -26,6 +26,7 @@ from napari_gimp.bags import read_bag
 from napari_gimp.bundled import DEMO_CHECKPOINT, resource
 from napari_gimp.genes import align, read_expression
 from napari_gimp.gimp.checkpoint import LoadedModel, load_model
+from napari_gimp.gimp.ensemble import Ensemble
 from napari_gimp.gimp.model import GiMP
 from napari_gimp.pipeline.prediction import forward_prediction
 from napari_gimp.regions import read_geojson
@@ -93,9 +94,9 @@ def untrained_twin(loaded: LoadedModel) -> LoadedModel:
             genes=len(facts.genes),
             classes=len(facts.classes),
         )
-    image, genes = loaded.model.aggregator.scaling, loaded.model.gene_scaling
+    image, genes = loaded.model.members[0].aggregator.scaling, loaded.model.members[0].gene_scaling
     twin.set_scaling(embedding_mean=image.mean, embedding_sd=image.sd, gene_mean=genes.mean, gene_sd=genes.sd)
-    return LoadedModel(twin.eval(), facts, "untrained")
+    return LoadedModel(Ensemble([twin]).eval(), facts, "untrained")
 
 
 def figures(loaded: LoadedModel, cases: list[SyntheticTestCase]) -> dict[str, float]:
