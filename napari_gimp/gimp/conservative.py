@@ -1,0 +1,69 @@
+"""A model copied so that its gradients can be read: from the logits back to the projected patch tokens, no further.
+
+The plain gradient says nothing there: a LayerNorm does not change when its input is scaled, so gradient x input through
+it adds up to 0, whatever was learned. The conservative gradient (Ali et al., ICML 2022, arXiv 2202.07304) holds
+attention weights, the spread that LayerNorm divides by and the gate of GELU fixed: what is left is linear, and what
+patches, class token, positions and biases support adds up to the logit.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from napari_gimp.gimp.attention import Attention
+from napari_gimp.gimp.model import GiMP
+
+Rule = Literal["conservative", "plain"]
+
+
+def differentiable(member: GiMP, rule: Rule) -> GiMP:
+    """A copy whose gradients begin at the projected patch tokens and end at the logits; the member stays untouched."""
+    model = copy.deepcopy(member).eval().requires_grad_(False)
+    if rule == "conservative":
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.register_forward_hook(_fixed_spread)
+            elif isinstance(module, nn.GELU):
+                module.register_forward_hook(_fixed_gate)
+            elif isinstance(module, Attention):
+                module.qkv.register_forward_hook(_fixed_weights)
+    model.aggregator.projection.register_forward_hook(lambda _module, _input, out: out.detach().requires_grad_())
+    model.aggregator.blocks = nn.ModuleList(_Recomputed(block) for block in model.aggregator.blocks)
+    return model
+
+
+class _Recomputed(nn.Module):
+    """A block whose inside is computed again in the backward pass: only its input is kept."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, tokens: Tensor, padding: Tensor | None = None) -> Any:
+        return checkpoint(self.block, tokens, padding, use_reentrant=False)
+
+
+def _fixed_spread(norm: nn.Module, given: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+    """LayerNorm whose standard deviation has no gradient."""
+    assert isinstance(norm, nn.LayerNorm)
+    centred = given[0] - given[0].mean(-1, keepdim=True)
+    spread = (centred.detach().square().mean(-1, keepdim=True) + norm.eps).sqrt()
+    scaled: Tensor = centred / spread * norm.weight + norm.bias
+    return scaled
+
+
+def _fixed_gate(_gelu: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """GELU(x) = x times a gate, the gate without gradient."""
+    gate = 0.5 * (1 + torch.erf(given[0].detach() / 2**0.5))
+    return given[0] * gate
+
+
+def _fixed_weights(_qkv: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Queries and keys without gradient: tokens pass through the values alone, weighted as they were."""
+    query, key, value = output.chunk(3, dim=-1)
+    return torch.cat([query.detach(), key.detach(), value], dim=-1)
