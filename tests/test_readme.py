@@ -43,7 +43,7 @@ def folder(tiny, tmp_path_factory) -> Path:
 def test_a_command_of_the_readme_ends_well(command: str, folder: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-    monkeypatch.setattr(cli, "has_display", lambda: False)
+    monkeypatch.setattr(cli.slides, "has_display", lambda: False)
     shutil.rmtree(folder / "bags", ignore_errors=True) if command.startswith("embed slide.tif") else None
     with pytest.raises(SystemExit) as end:
         cli.main(shlex.split(command))

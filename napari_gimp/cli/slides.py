@@ -1,26 +1,22 @@
-"""The command line: arguments -> call -> text. Heavy rooms are imported inside the commands: help is instant."""
+"""Commands on slides: info, embed, predict, view, demo."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import Parameter
 
-from napari_gimp import __version__
 from napari_gimp.bundled import DEMO_CHECKPOINT, has_display, resource, sample_folder
+from napari_gimp.cli.app import app
 from napari_gimp.console import drain, for_each, tell
 from napari_gimp.options import (
     BagFile,
     BatchSize,
     Cache,
-    CaseKind,
     Checkpoint,
-    CohortOptions,
     Device,
     EncoderName,
     ExpressionScale,
@@ -32,25 +28,16 @@ from napari_gimp.options import (
     PatchPx,
     ProfileFile,
     SampleId,
-    Seed,
     Slides,
     TissueFile,
     Weights,
-    read_configs,
 )
 from napari_gimp.settings import InputError
-from napari_gimp.types import Modality, PatchSpec
-from napari_gimp.words import error_words, verdict
+from napari_gimp.types import PatchSpec
+from napari_gimp.words import verdict
 
 if TYPE_CHECKING:
     from napari_gimp.types import Profile, SlideFacts, Tissue
-
-app = App(
-    name="napari-gimp",
-    version=__version__,
-    help="Whole-slide images and gene expression together, through GiMP. Research use only: not for diagnosis.",
-    suppress_keyboard_interrupt=False,
-)
 
 
 @app.command
@@ -178,70 +165,6 @@ def predict(
 
 
 @app.command
-def train(
-    *,
-    cohort: CohortOptions,
-    out: Path,
-    val_fraction: Annotated[float, Parameter(help="Share of the cases kept to choose the epoch.")] = 0.2,
-    config: Annotated[Path | None, Parameter(help="TOML file of settings; --set goes over it.")] = None,
-    settings: Annotated[
-        tuple[str, ...], Parameter(name="--set", help="key=value of a model or training setting.")
-    ] = (),
-    case_kind: Annotated[CaseKind, Parameter(help="What the cases are; goes wherever the checkpoint goes.")] = "real",
-    seed: Seed = 0,
-    device: Device = "auto",
-    overwrite: Overwrite = False,
-) -> None:
-    """Train GiMP on a cohort: genes, pre-training (masked patches, triplets), fine-tuning; writes a checkpoint.
-
-    Parameters
-    ----------
-    out
-        Folder of the checkpoint.
-    """
-    from napari_gimp.study.runs import train_cohort
-
-    model, training = read_configs(config, settings)
-    work = train_cohort(
-        cohort.read(),
-        out,
-        model,
-        training,
-        val_fraction=val_fraction,
-        seed=seed,
-        device=device,
-        overwrite=overwrite,
-        synthetic="" if case_kind == "real" else case_kind,
-    )
-    facts = drain(work)
-    print(f"{out}: {', '.join(facts.classes)}; validation {json.dumps(facts.metrics, default=float)}")
-
-
-@app.command
-def evaluate(
-    checkpoint: Checkpoint,
-    /,
-    *,
-    cohort: CohortOptions,
-    modality: Annotated[Modality, Parameter(help="Inputs of the headline figures.")] = "both",
-    as_json: Annotated[Path | None, Parameter(name="--json", help="File for the figures.")] = None,
-    out: Annotated[Path | None, Parameter(help="Folder for predictions.csv and the figures.")] = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    overwrite: Overwrite = False,
-) -> None:
-    """Figures of a checkpoint on a cohort, for both inputs and for either alone."""
-    from napari_gimp.study.evaluation import check_folder
-    from napari_gimp.study.runs import evaluate_checkpoint
-
-    check_folder(out, overwrite)
-    work = evaluate_checkpoint(checkpoint, cohort.read(), modality=modality, device=device, seed=seed)
-    evaluation = drain(work)
-    evaluation.write(as_json, out, overwrite)
-    print(evaluation.table())
-
-
-@app.command
 def view(
     slide: Path,
     /,
@@ -306,28 +229,3 @@ def _drawn(facts: SlideFacts, tissue: Path | None) -> Tissue | None:
     from napari_gimp.pipeline import drawn_tissue
 
     return None if tissue is None else drawn_tissue(facts, tissue)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Entry point, for ``sys.argv`` by default.
-
-    Exit codes: 0 done, 2 bad input, 1 a defect of ours (with traceback), 130 interrupted.
-    """
-    try:
-        code = app(
-            arguments or sys.argv[1:],
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_int_as_exit_code_else_zero",
-        )
-        sys.exit(code)
-    except CycloptsError as problem:
-        tell([f"napari-gimp: {' '.join(str(problem).split())} (napari-gimp COMMAND --help lists what there is.)"])
-        sys.exit(2)
-    except (InputError, OSError) as problem:
-        tell([f"napari-gimp: {error_words(problem)}"])
-        sys.exit(2)
-    except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # zarr's reads that are given up are no news
-        tell(["napari-gimp: interrupted; finished parts are kept and the same command goes on from them."])
-        sys.exit(130)
