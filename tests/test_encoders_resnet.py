@@ -150,7 +150,7 @@ def test_without_network_the_sentence_names_address_and_option(tmp_path: Path, m
 
 
 def test_fetched_weights_are_checked_by_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cached file with another hash is fetched again, with the official prefix for torch to check."""
+    """A cached file with another hash is fetched again, with the official hash for torch to check."""
     asked = []
 
     def fetch(url: str, to: str, hash_prefix: str, progress: bool) -> None:
@@ -162,7 +162,8 @@ def test_fetched_weights_are_checked_by_hash(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "resnet18-f37072fd.pth").write_text("damaged")
     assert load_encoder("resnet18", device="cpu").width == 256
-    assert asked == [("resnet18-f37072fd.pth", "f37072fd")]
+    assert asked == [("resnet18-f37072fd.pth", ARCHITECTURES["resnet18"].sha256)]
+    assert all(f"-{a.sha256[:8]}." in a.file and len(a.sha256) == 64 for a in ARCHITECTURES.values())
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,12 @@ ADDRESS = "https://download.pytorch.org/models/"
 
 @dataclass(frozen=True)
 class Architecture:
-    """Blocks per layer, whether they are bottlenecks, and the official file (its name ends in its SHA-256)."""
+    """Blocks per layer, whether they are bottlenecks, and the official file with its SHA-256."""
 
     blocks: tuple[int, int, int]
     bottleneck: bool
     file: str
+    sha256: str
 
     @property
     def width(self) -> int:
@@ -40,8 +41,18 @@ class Architecture:
 
 
 ARCHITECTURES = {
-    "resnet18": Architecture((2, 2, 2), False, "resnet18-f37072fd.pth"),
-    "resnet50": Architecture((3, 4, 6), True, "resnet50-0676ba61.pth"),
+    "resnet18": Architecture(
+        (2, 2, 2),
+        False,
+        "resnet18-f37072fd.pth",
+        "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+    ),
+    "resnet50": Architecture(
+        (3, 4, 6),
+        True,
+        "resnet50-0676ba61.pth",
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    ),
 }
 
 
@@ -157,15 +168,14 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
 
 
 def _fetch(name: str) -> Path:
-    """The official weights in torch's cache, checked by the SHA-256 prefix in their name."""
-    file = ARCHITECTURES[name].file
-    prefix = Path(file).stem.rpartition("-")[2]
+    """The official weights in torch's cache, checked by their SHA-256."""
+    file, sha256 = ARCHITECTURES[name].file, ARCHITECTURES[name].sha256
     path = Path(torch.hub.get_dir()) / "checkpoints" / file
-    if path.is_file() and file_hash(path).startswith(prefix):
+    if path.is_file() and file_hash(path) == sha256:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(ADDRESS + file, str(path), hash_prefix=prefix, progress=False)
+        torch.hub.download_url_to_file(ADDRESS + file, str(path), hash_prefix=sha256, progress=False)
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"Encoder {name}: its weights could not be fetched ({error}); fetch {ADDRESS}{file} on another machine"
