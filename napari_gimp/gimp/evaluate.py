@@ -1,4 +1,4 @@
-"""Probabilities and labels in, figures out: accuracy, AUC, F1, calibration error and their intervals."""
+"""Probabilities and labels in, figures out: accuracy, AUC, F1, calibration and their intervals. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
+from jaxtyping import Float, Int, Shaped
 
+from napari_gimp.gimp.resampling import ECE_BINS, brier_of_cases, draw_weights, weighted_figures
 from napari_gimp.settings import InputError
 
-ECE_BINS = 10
-BOOTSTRAP_NUMBERS = 5_000_000
-"""Probabilities in memory at once while resampling."""
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -22,8 +20,9 @@ class Figures:
     """How well ``n`` cases were told apart.
 
     ``auc`` is None where the cases hold one class only; with more than two classes it is the mean of one-versus-rest.
-    ``f1`` is the mean over classes. ``ece`` is the expected calibration error over 10 bins of equal count.
-    ``ci95`` maps figure -> (low, high): percentiles of a bootstrap over cases.
+    ``f1`` is the mean over classes. ``ece`` is the expected calibration error over 10 bins of equal count, ``brier``
+    the mean squared distance of the probabilities from the class (halved for two classes).
+    ``ci95`` maps figure -> (low, high): percentiles of a bootstrap over patients.
     """
 
     accuracy: float
@@ -31,6 +30,7 @@ class Figures:
     auc: float | None
     f1: float
     ece: float
+    brier: float
     n: int
     ci95: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -43,8 +43,9 @@ def figures(
     probabilities: Float[np.ndarray, "n C"],
     labels: Int[np.ndarray, " n"],
     *,
+    patients: Shaped[np.ndarray, " n"] | None = None,
     seed: int = 0,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
 ) -> Figures:
     """Figures of a classifier with 95 % intervals.
 
@@ -54,67 +55,44 @@ def figures(
         (n, C), each row sums to 1.
     labels
         (n,) class indices.
+    patients
+        (n,) name of each row's patient; the rows of a patient are drawn together. None: each row is a patient.
     seed, resamples
-        Of the bootstrap over cases; resamples of 0 leave the intervals out.
+        Of the bootstrap; resamples of 0 leave the intervals out.
 
     Raises
     ------
     InputError
         No case, rows that are no probabilities, or a label outside the classes.
     """
-    _check(probabilities, labels)
+    check_probabilities(probabilities, labels)
+    once = np.ones((1, len(labels)), np.int64)
     points: dict[str, Any] = {
-        name: float(value[0]) for name, value in _points(probabilities[None], labels[None]).items()
+        name: float(value[0]) for name, value in weighted_figures(probabilities, labels, once).items()
     }
+    points["ece"] = calibration_error(probabilities, labels)
+    ci95 = {}
+    if resamples:
+        drawn = bootstrap_figures(probabilities, labels, patients, seed, resamples)
+        ci95 = {name: interval_of(name, values, points[name]) for name, values in drawn.items() if known(values)}
     auc = None if np.isnan(points["auc"]) else points["auc"]
-    ci95 = _bootstrap(probabilities, labels, seed, resamples) if resamples else {}
-    return Figures(**points | {"auc": auc}, ece=calibration_error(probabilities, labels), n=len(labels), ci95=ci95)
+    return Figures(**points | {"auc": auc}, n=len(labels), ci95=ci95)
 
 
-def _check(probabilities: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " n"]) -> None:
+def check_probabilities(probabilities: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " n"]) -> None:
+    """Refuse what is no prediction of labelled cases.
+
+    Raises
+    ------
+    InputError
+        No case, rows that are no probabilities, or a label outside the classes.
+    """
     if not len(labels):
         raise InputError("Expected at least one labelled case to evaluate, found none.")
-    if np.abs(probabilities.sum(axis=1) - 1).max() > 1e-3 or probabilities.min() < 0:
+    if not (np.abs(probabilities.sum(axis=1) - 1).max() <= 1e-3 and probabilities.min() >= 0):
         raise InputError("Expected probabilities that sum to 1 in every row; apply softmax to logits first.")
     if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
         raise InputError(f"Expected labels 0 to {probabilities.shape[1] - 1}, found {labels.min()} to {labels.max()}.")
-
-
-def _points(
-    probabilities: Float[np.ndarray, "R n C"], labels: Int[np.ndarray, "R n"]
-) -> dict[str, Float[np.ndarray, " R"]]:
-    """Figures of R sets of cases at once; the AUC is NaN where a set holds one class only."""
-    sets, cases, classes = probabilities.shape
-    pairs = labels * classes + probabilities.argmax(axis=2) + np.arange(sets)[:, None] * classes**2
-    confusion = np.bincount(pairs.ravel(), minlength=sets * classes**2).reshape(sets, classes, classes)
-    hits = np.diagonal(confusion, axis1=1, axis2=2)
-    true, called = confusion.sum(axis=2), confusion.sum(axis=1)
-    return {
-        "accuracy": hits.sum(axis=1) / cases,
-        "balanced_accuracy": _mean_where(hits / np.maximum(true, 1), true > 0),
-        "auc": _areas(probabilities, labels),
-        "f1": _mean_where(2 * hits / np.maximum(true + called, 1), true + called > 0),
-    }
-
-
-def _mean_where(values: Float[np.ndarray, "R C"], where: Bool[np.ndarray, "R C"]) -> Float[np.ndarray, " R"]:
-    """Mean over the classes that count, NaN where none does."""
-    count = where.sum(axis=1)
-    mean: np.ndarray = np.where(count, (values * where).sum(axis=1) / np.maximum(count, 1), np.nan)
-    return mean
-
-
-def _areas(probabilities: Float[np.ndarray, "R n C"], labels: Int[np.ndarray, "R n"]) -> Float[np.ndarray, " R"]:
-    """AUC as Mann-Whitney U / (positives x negatives): scikit-learn's, of many sets at once."""
-    classes = probabilities.shape[2]
-    areas, defined = np.zeros((2, len(labels), classes))
-    for k in [1] if classes == 2 else range(classes):
-        positive = labels == k
-        hits = positive.sum(axis=1)
-        pairs = hits * (labels.shape[1] - hits)
-        surplus = (rankdata(probabilities[..., k], axis=1) * positive).sum(axis=1) - hits * (hits + 1) / 2
-        areas[:, k], defined[:, k] = surplus / np.maximum(pairs, 1), pairs > 0
-    return _mean_where(areas, defined > 0)
 
 
 def area_under_curve(probabilities: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " n"]) -> float | None:
@@ -122,32 +100,54 @@ def area_under_curve(probabilities: Float[np.ndarray, "n C"], labels: Int[np.nda
 
     None where the cases hold one class only.
     """
-    area = float(_areas(probabilities[None], labels[None])[0])
+    once = np.ones((1, len(labels)), np.int64)
+    area = float(weighted_figures(probabilities, labels, once)["auc"][0])
     return None if np.isnan(area) else area
 
 
 def calibration_error(probabilities: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " n"]) -> float:
     """Expected calibration error of the winning class: |accuracy - confidence| over 10 bins of equal count."""
+    return float(sum(n * abs(right - said) for n, said, right in reliability(probabilities, labels)) / len(labels))
+
+
+def reliability(
+    probabilities: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " n"]
+) -> list[tuple[int, float, float]]:
+    """Cases, mean confidence and accuracy of each of 10 bins of equal count, from the least confident."""
     confidence = probabilities.max(axis=1)
     right = (probabilities.argmax(axis=1) == labels).astype(float)
     bins = np.array_split(np.argsort(confidence, kind="stable"), min(ECE_BINS, len(labels)))
-    gaps = [len(b) * abs(right[b].mean() - confidence[b].mean()) for b in bins]
-    return float(sum(gaps) / len(labels))
+    return [(len(b), float(confidence[b].mean()), float(right[b].mean())) for b in bins]
 
 
-def _bootstrap(
-    probabilities: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " n"], seed: int, resamples: int
-) -> dict[str, tuple[float, float]]:
-    rng = np.random.default_rng(seed)
-    at_once = max(1, BOOTSTRAP_NUMBERS // probabilities.size)
-    parts = []
-    for start in range(0, resamples, at_once):
-        draws = rng.integers(len(labels), size=(min(at_once, resamples - start), len(labels)))
-        parts.append(_points(probabilities[draws], labels[draws]))
-    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {name: _interval(found) for name, found in values.items() if not np.isnan(found).all()}
+def brier_score(probabilities: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " n"]) -> float:
+    """Mean squared distance of the probabilities from the class; halved for two classes."""
+    return float(brier_of_cases(probabilities, labels).mean())
 
 
-def _interval(values: Float[np.ndarray, " R"]) -> tuple[float, float]:
-    low, high = np.nanpercentile(values, (2.5, 97.5))
+def bootstrap_figures(
+    probabilities: Float[np.ndarray, "n C"],
+    labels: Int[np.ndarray, " n"],
+    patients: Shaped[np.ndarray, " n"] | None,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> dict[str, Float[np.ndarray, " R"]]:
+    """Each figure in each resample; the same patients and seed draw the same cases, so that models can be paired."""
+    groups = np.arange(len(labels)) if patients is None else patients
+    parts = [weighted_figures(probabilities, labels, weights) for weights in draw_weights(groups, seed, resamples)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def known(values: Float[np.ndarray, " R"]) -> bool:
+    """Whether a figure was defined in any resample."""
+    return not bool(np.isnan(values).all())
+
+
+def interval_of(name: str, values: Float[np.ndarray, " R"], point: float) -> tuple[float, float]:
+    """2.5 and 97.5 percentiles. The ECE of a resample is too large by what chance adds: it is moved back to the point.
+
+    Cases drawn twice agree with themselves, so bins of a resample look further off than those of new cases would.
+    """
+    moved = np.maximum(values - np.nanmean(values) + point, 0) if name == "ece" else values
+    low, high = np.nanpercentile(moved, (2.5, 97.5))
     return float(low), float(high)

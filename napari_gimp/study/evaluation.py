@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from napari_gimp.files import write_whole
 from napari_gimp.gimp.evaluate import Figures, figures
@@ -83,21 +83,28 @@ class Evaluation:
     def table(self) -> str:
         """The figures in words, a line per modality."""
         head = f"{self.checkpoint} on {self.cohort} ({', '.join(self.classes)}); research use only"
-        lines = [f"{'':8}{'n':>6}  {'accuracy (95 %)':22}{'AUC (95 %)':22}{'F1':7}{'ECE':7}"]
+        lines = [f"{'':8}{'n':>6}  {'accuracy (95 %)':22}{'AUC (95 %)':22}{'F1':7}{'ECE':7}{'Brier':7}"]
         lines += [_line(name, found) for name, found in self.by_modality.items()]
         return "\n".join([head, *lines, *self.notes])
 
 
 def evaluate_predictions(
-    probabilities: Probabilities, labels: Int[np.ndarray, " n"], seed: int
+    probabilities: Probabilities,
+    labels: Int[np.ndarray, " n"],
+    seed: int,
+    patients: Shaped[np.ndarray, " n"] | None = None,
 ) -> dict[Modality, Figures]:
-    """Figures of every modality over the cases whose row is not NaN; a modality without a case is left out."""
+    """Figures of every modality over the cases whose row is not NaN; a modality without a case is left out.
+
+    ``patients`` (n,) names whose rows the bootstrap draws together; None: each row is a patient.
+    """
     found: dict[Modality, Figures] = {}
     for modality in MODALITIES:
         rows = probabilities[modality]
         known = ~np.isnan(rows).any(axis=1)
         if known.any():
-            found[modality] = figures(rows[known], labels[known], seed=seed)
+            whose = None if patients is None else patients[known]
+            found[modality] = figures(rows[known], labels[known], patients=whose, seed=seed)
     return found
 
 
@@ -123,7 +130,7 @@ def check_folder(folder: Path | None, overwrite: bool) -> None:
 
 def _line(name: str, found: Figures) -> str:
     cells = [_cell(getattr(found, key), found.ci95.get(key)) for key in ("accuracy", "auc")]
-    return f"{name:8}{found.n:>6}  {cells[0]:22}{cells[1]:22}{found.f1:<7.3f}{found.ece:<7.3f}"
+    return f"{name:8}{found.n:>6}  {cells[0]:22}{cells[1]:22}{found.f1:<7.3f}{found.ece:<7.3f}{found.brier:<7.3f}"
 
 
 def _cell(value: float | None, interval: tuple[float, float] | None) -> str:

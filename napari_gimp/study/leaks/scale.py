@@ -18,7 +18,7 @@ from scipy.stats import kstwobign
 
 MOST_GENES = 2000
 """As many genes say it as well as all of them."""
-FEWEST_GENES, FEWEST_FOR_UNITS = 5, 100
+FEWEST_GENES, FEWEST_FOR_SHAPES, FEWEST_FOR_UNITS = 5, 20, 100
 """A short panel may be chosen for one class: all of its genes may well lie higher there."""
 FEWEST_CASES = 10
 """Of each class."""
@@ -99,7 +99,11 @@ def _shaped_apart(table: _Table) -> str | None:
     classes, cases = table.members.shape
     means = f_distribution.sf(_variance_ratio(table.values, table.members), classes - 1, cases - classes) < P
     shapes = _shape_differs(table.values, table.members)
-    if shapes.mean() < SHARE_OF_SHAPES or means.mean() > SHARE_OF_MEANS * shapes.mean():
+    if (
+        len(shapes) < FEWEST_FOR_SHAPES
+        or shapes.mean() < SHARE_OF_SHAPES
+        or means.mean() > SHARE_OF_MEANS * shapes.mean()
+    ):
         return None
     odd = [gene for gene, is_odd in zip(table.genes, shapes & ~means, strict=True) if is_odd]
     return _sentence(
