@@ -97,8 +97,9 @@ def test_support_by_hand() -> None:
 def test_copies_for_gradients_say_the_same_and_leave_the_model_as_it_was(attention: str) -> None:
     member, given = model(attention=attention), case()
     before = {name: value.clone() for name, value in member.state_dict().items()}
-    for rule in ("conservative", "plain"):
-        torch.testing.assert_close(forward(differentiable(member, rule), given).logits, forward(member, given).logits)
+    for rule, patches in (("conservative", 0), ("plain", 0), ("conservative", 1_000_000)):
+        copied = differentiable(member, rule, patches)
+        torch.testing.assert_close(forward(copied, given).logits, forward(member, given).logits)
     class_support([member], **given)
     assert all(torch.equal(before[name], value) for name, value in member.state_dict().items())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in member.parameters())
@@ -116,10 +117,11 @@ def test_plain_support_is_gradient_x_input_of_the_logit(attention: str) -> None:
         np.testing.assert_allclose(support[k], expected, rtol=1e-3, atol=1e-6)
 
 
-def test_support_does_not_depend_on_how_tokens_are_chunked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_support_depends_neither_on_chunks_nor_on_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     member, given = model(attention="nystrom"), case()
     whole = class_support([member], **given)
     monkeypatch.setattr("napari_gimp.gimp.attention.CHUNK_TOKENS", 7)
+    monkeypatch.setattr("napari_gimp.gimp.conservative.KEEP_UP_TO", 0)
     np.testing.assert_allclose(class_support([member], **given), whole, rtol=1e-4, atol=1e-6)
 
 

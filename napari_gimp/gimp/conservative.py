@@ -15,14 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from napari_gimp.gimp.attention import Attention
+from napari_gimp.gimp.attention import Attention, Block
 from napari_gimp.gimp.model import GiMP
 
 Rule = Literal["conservative", "plain"]
 
 
-def differentiable(member: GiMP, rule: Rule) -> GiMP:
-    """A copy whose gradients begin at the projected patch tokens and end at the logits; the member stays untouched."""
+KEEP_UP_TO = 20_000
+"""Patches up to which the inside of blocks is kept for the backward passes; beyond, it is computed again."""
+
+
+def differentiable(member: GiMP, rule: Rule, patches: int = 0) -> GiMP:
+    """A copy for so many patches; the member stays untouched. Behind the last block only the class token counts."""
     model = copy.deepcopy(member).eval().requires_grad_(False)
     if rule == "conservative":
         for module in model.modules():
@@ -32,9 +36,27 @@ def differentiable(member: GiMP, rule: Rule) -> GiMP:
                 module.register_forward_hook(_fixed_gate)
             elif isinstance(module, Attention):
                 module.qkv.register_forward_hook(_fixed_weights)
-    model.aggregator.projection.register_forward_hook(lambda _module, _input, out: out.detach().requires_grad_())
-    model.aggregator.blocks = nn.ModuleList(_Recomputed(block) for block in model.aggregator.blocks)
+    aggregator = model.aggregator
+    aggregator.projection.register_forward_hook(lambda _module, _input, out: out.detach().requires_grad_())
+    *first, last = aggregator.blocks
+    blocks = [*first, _LastBlock(last)]
+    aggregator.blocks = nn.ModuleList(_Recomputed(block) if patches > KEEP_UP_TO else block for block in blocks)
     return model
+
+
+class _LastBlock(nn.Module):
+    """A block without the feed-forward layer of the patches, whose output nothing reads."""
+
+    block: Block
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, tokens: Tensor, padding: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        attended, row = self.block.attention(self.block.norm_attention(tokens), padding)
+        first = tokens[:, :1] + attended[:, :1]
+        return torch.cat([first + self.block.feed_forward(first), tokens[:, 1:]], dim=1), row
 
 
 class _Recomputed(nn.Module):

@@ -38,7 +38,7 @@ def class_support(
     """Signed support of each patch for each class, (C, N) float32: gradient x input at the projected patch tokens.
 
     It depends on the genes as far as the head lets them meet the image. One forward pass and one backward pass per
-    class and member; memory grows linearly with N, as the blocks are computed again instead of kept.
+    class and member. Memory grows linearly with N; in large bags the inside of blocks is computed again, not kept.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def _support(
     genes: Float[np.ndarray, " G"] | None,
     rule: Rule,
 ) -> Float[np.ndarray, "C N"]:
-    model = differentiable(member, rule)
+    model = differentiable(member, rule, len(embeddings))
     bag, places = _batch(embeddings, member), _batch(cells, member)
     with torch.enable_grad():
         output = model(bag, places, genes=None if genes is None else _batch(genes, member))
