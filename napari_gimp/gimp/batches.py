@@ -43,6 +43,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def inputs(self) -> tuple[Tensor | None, ...]:
+        """What the model's forward pass takes, nothing masked."""
+        return self.embeddings, self.cells, self.padding, self.genes, None, self.has_image, self.has_genes
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
         moved: dict[str, Any] = {name: None if x is None else x.to(device) for name, x in vars(self).items()}
@@ -104,6 +109,40 @@ def _stack(profiles: Sequence[Float[np.ndarray, " G"] | None]) -> Float[Tensor, 
         return None
     missing = np.full_like(present[0], np.nan)
     return torch.from_numpy(np.stack([missing if profile is None else profile for profile in profiles]))
+
+
+def epoch_batches(
+    labels: Places,
+    batch_size: int,
+    generator: torch.Generator,
+    weights: Float[np.ndarray, " n"] | None = None,
+    balance: bool = True,
+) -> Iterator[list[int]]:
+    """One epoch of index lists: as many draws as there are cases, in batches.
+
+    With ``weights`` each draw takes a case with that chance, again and again; else every class is drawn equally
+    often, or with ``balance`` off every case once.
+    """
+    if weights is None and balance:
+        yield from balanced_batches(labels, batch_size, generator)
+        return
+    if weights is None:
+        order = torch.randperm(len(labels), generator=generator)
+    else:
+        chances = torch.from_numpy(weights.astype(np.float64))
+        order = torch.multinomial(chances, len(labels), replacement=True, generator=generator)
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size].tolist()
+
+
+def sampling_weights(types: Places, sites: Places) -> Float[np.ndarray, " n"]:
+    """n_type^-1/2 (n_site,type / n_type)^-1/2 of each case: neither a type nor a site rules (METHOD section 9)."""
+    pairs = np.stack([types, sites], axis=1)
+    of_type = np.unique(types, return_inverse=True, return_counts=True)
+    of_pair = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    n_type, n_pair = (found[2][found[1].ravel()].astype(np.float64) for found in (of_type, of_pair))
+    weights: Float[np.ndarray, " n"] = n_type**-0.5 * (n_pair / n_type) ** -0.5
+    return weights
 
 
 def balanced_batches(labels: Places, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:

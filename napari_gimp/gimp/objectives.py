@@ -67,11 +67,17 @@ def complementary_parts(length: int, kind: MaskKind, ratio: float, generator: Ge
 
 
 def reconstruction_loss(
-    predicted: Float[Tensor, "B N D"], target: Float[Tensor, "B N D"], masked: Bool[Tensor, "B N"]
+    predicted: Float[Tensor, "B N D"],
+    target: Float[Tensor, "B N D"],
+    masked: Bool[Tensor, "B N"],
+    hidden: float | None = None,
 ) -> Float[Tensor, ""]:
-    """L1, mean over masked positions and dimensions; 0 where nothing is masked."""
-    difference = (predicted[masked] - target[masked]).abs()
-    return difference.sum() / max(1, difference.numel())
+    """L1, mean over masked positions and dimensions; 0 where nothing is masked.
+
+    ``hidden`` divides the sum over positions instead of their number: one process's part of a larger batch.
+    """
+    difference = (predicted[masked] - target[masked]).abs().sum() / predicted.shape[-1]
+    return difference / (max(1, int(masked.sum())) if hidden is None else hidden)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,13 +1,14 @@
 """The losses of the training steps: modules that hold the model, take a batch and return its losses by name.
 
-Modules, because Lightning Fabric sets precision (and, one day, several devices) up around a module's ``forward``;
-a batch enters as its tensors by name, because Fabric maps over what it is given.
+Modules, because Lightning Fabric sets precision and several devices up around a module's ``forward``;
+a batch enters as its tensors by name, because Fabric maps over what it is given. Beside the tensors of `Batch` come
+``weights`` of the cases (they sum to 1 over the batch), ``cases`` and ``hidden``: see `napari_gimp.gimp.devices`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from napari_gimp.gimp.batches import Batch, Places, drop_modalities, pad_samples, random_patches
+from napari_gimp.gimp.devices import Share
 from napari_gimp.gimp.model import GiMP, GiMPOutput
 from napari_gimp.gimp.objectives import (
+    Triplets,
     crop_window,
     mask_patches,
     reconstruction_loss,
@@ -49,6 +52,7 @@ class Stage(nn.Module):
     def __init__(self, model: GiMP, config: TrainConfig) -> None:
         super().__init__()
         self.model, self.config = model, config
+        self.share = Share()
 
     def groups(self) -> list[Group]:
         """What is trained and what is frozen; parameters in no group are left alone."""
@@ -74,7 +78,8 @@ class GenesStage(Stage):
         return dict(vars(pad_samples(samples, "genes")))
 
     def forward(self, **tensors: Any) -> dict[str, Tensor]:
-        return cross_entropy(run(self.model, Batch(**tensors)), tensors["labels"])
+        batch, more = _split(tensors)
+        return cross_entropy(run(self.model, batch).logits, batch.labels, more.get("weights"))
 
 
 class PretrainStage(Stage):
@@ -111,28 +116,39 @@ class PretrainStage(Stage):
         return tie_copies(hidden, places % own[:, None]) & ~batch.padding
 
     def forward(self, **tensors: Any) -> dict[str, Tensor]:
-        masked, generator = tensors.pop("masked"), tensors.pop("generator")
-        batch, config = Batch(**tensors), self.config
-        output = run(self.model, batch, masked)
-        assert output.predicted is not None
-        assert batch.embeddings is not None
-        rebuilt = reconstruction_loss(output.predicted, self.model.standardised(batch.embeddings), masked)
-        paired = batch.labels if self.model.gene_encoder is None else batch.labels.masked_fill(~output.has_genes, -1)
-        triplets = triplet_loss(
-            torch.cat([output.cls_image, output.cls_genes], dim=1),
-            paired,
-            generator,
-            margin=config.margin,
-            kind=config.triplets,
-            normalise=config.normalise,
-        )
+        batch, more = _split(tensors)
+        output = run(self.model, batch, more["masked"])
+        rebuilt, config = self._reconstruction(output, batch, more), self.config
+        triplets, margin = self._triplets(output, batch, more)
         return {
             "loss": config.reconstruction_weight * rebuilt + config.triplet_weight * triplets.loss,
             "reconstruction": rebuilt,
             "triplet": triplets.loss,
             "active": torch.tensor(triplets.active if triplets.anchors else torch.nan),
-            "image_margin": torch.tensor(triplet_margin(output.cls_image, batch.labels)),
+            "image_margin": torch.tensor(margin),
         }
+
+    def _reconstruction(self, output: GiMPOutput, batch: Batch, more: dict[str, Any]) -> Float[Tensor, ""]:
+        assert output.predicted is not None
+        assert batch.embeddings is not None
+        target = self.model.standardised(batch.embeddings)
+        return reconstruction_loss(output.predicted, target, more["masked"], more.get("hidden"))
+
+    def _triplets(self, output: GiMPOutput, batch: Batch, more: dict[str, Any]) -> tuple[Triplets, float]:
+        """Triplets of the whole batch, whoever computed its rows; the margin of CLS_img alone."""
+        config, cases = self.config, more.get("cases", len(batch))
+        paired = batch.labels if self.model.gene_encoder is None else batch.labels.masked_fill(~output.has_genes, -1)
+        pairs = self.share.gather(torch.cat([output.cls_image, output.cls_genes], dim=1), cases)
+        paired, labels = (self.share.gather(rows, cases) for rows in (paired, batch.labels))
+        triplets = triplet_loss(
+            pairs,
+            paired,
+            more["generator"],
+            margin=config.margin,
+            kind=config.triplets,
+            normalise=config.normalise,
+        )
+        return triplets, triplet_margin(pairs[:, : output.cls_image.shape[1]], labels)
 
 
 class DecoderStage(PretrainStage):
@@ -154,22 +170,93 @@ class DecoderStage(PretrainStage):
         return {"loss": rebuilt, "reconstruction": rebuilt}
 
 
+class LabelsStage(PretrainStage):
+    """The aggregator learns to name the classes of a cohort, to rebuild masked patches, or both (METHOD section 9).
+
+    Classes are read from CLS_img by a linear head of this stage, which nobody keeps. ``shifts`` (A, D) augment: N(0, 1)
+    times one of them is added to all patches of a bag.
+    """
+
+    shifts: Tensor | None
+
+    def __init__(
+        self, model: GiMP, config: TrainConfig, classes: int, shifts: Float[Tensor, "A D"] | None = None
+    ) -> None:
+        super().__init__(model, config)
+        self.register_buffer("shifts", None if shifts is None else shifts.float(), persistent=False)
+        self.head = nn.Linear(model.config.d, classes)
+
+    def groups(self) -> list[Group]:
+        head = () if self.config.objective == "mpm" else (self.head,)
+        decoder = () if self.config.objective == "labels" else (self.model.decoder,)
+        return [Group((self.model.aggregator, *head, *decoder))]
+
+    def batch(self, samples: Sequence[Sample], generator: Generator) -> dict[str, Any]:
+        if self.config.objective == "labels":
+            limit = self.config.patches_pretrain or None
+            found = dict(vars(pad_samples(samples, "image", random_patches(limit, generator))))
+        else:
+            found = super().batch([replace(sample, expression=None) for sample in samples], generator)
+        if self.shifts is not None:
+            found["embeddings"] += self._shift(len(samples), generator)
+        return found
+
+    def _shift(self, cases: int, generator: Generator) -> Float[Tensor, "B 1 D"]:
+        assert self.shifts is not None
+        rows = torch.randint(len(self.shifts), (cases,), generator=generator)
+        size = torch.randn(cases, 1, generator=generator) * self.config.shift_scale
+        return (size * self.shifts.cpu()[rows])[:, None]
+
+    def forward(self, **tensors: Any) -> dict[str, Tensor]:
+        batch, more = _split(tensors)
+        output = run(self.model, batch, more.get("masked"))
+        losses: dict[str, Tensor] = {}
+        total = output.cls_image.new_zeros(())
+        if self.config.objective != "mpm":
+            named = cross_entropy(self.head(output.cls_image), batch.labels, more.get("weights"))
+            losses |= {"labels": named["loss"], "accuracy": named["accuracy"]}
+            total = total + named["loss"]
+        if self.config.objective != "labels":
+            losses["reconstruction"] = self._reconstruction(output, batch, more)
+            total = total + self.config.reconstruction_weight * losses["reconstruction"]
+        return {"loss": total, **losses}
+
+
 class FinetuneStage(Stage):
     """Cross-entropy on full bags; modality dropout lets one checkpoint serve both inputs or either (METHOD 5)."""
 
     def groups(self) -> list[Group]:
         model, config = self.model, self.config
-        rest = Group((model.aggregator, model.classifier), tokens=(model.absent_image, model.absent_genes))
+        rest = Group((model.classifier,), tokens=(model.absent_image, model.absent_genes))
+        image = Group((model.aggregator,), 0.0 if config.freeze_image else config.image_lr_factor)
         if model.gene_encoder is None:
-            return [rest]
-        return [rest, Group((model.gene_encoder,), 0.0 if config.freeze_genes else config.gene_lr_factor)]
+            return [image, rest]
+        return [image, rest, Group((model.gene_encoder,), 0.0 if config.freeze_genes else config.gene_lr_factor)]
 
     def batch(self, samples: Sequence[Sample], generator: Generator) -> dict[str, Any]:
         batch = pad_samples(samples, choose=random_patches(self.config.patches or None, generator))
         return dict(vars(drop_modalities(batch, self.config.modality_dropout, generator)))
 
     def forward(self, **tensors: Any) -> dict[str, Tensor]:
-        return cross_entropy(run(self.model, Batch(**tensors)), tensors["labels"])
+        batch, more = _split(tensors)
+        output = run(self.model, batch)
+        found = cross_entropy(output.logits, batch.labels, more.get("weights"))
+        if self.config.separate_weight:
+            alone = self._separate(output, batch.labels, more.get("weights"))
+            found = found | {"loss": found["loss"] + self.config.separate_weight * alone, "separate": alone}
+        return found
+
+    def _separate(self, output: GiMPOutput, labels: Tensor, weights: Tensor | None) -> Float[Tensor, ""]:
+        """Cross-entropy of either input alone, over the cases that have it."""
+        uniform = torch.full_like(labels, 1 / len(labels), dtype=torch.float32) if weights is None else weights
+        image = cross_entropy(output.answers["image"], labels, uniform * output.has_image)["loss"]
+        return image + cross_entropy(output.answers["genes"], labels, uniform * output.has_genes)["loss"]
+
+
+def _split(tensors: dict[str, Any]) -> tuple[Batch, dict[str, Any]]:
+    """What `Batch` holds, and the rest."""
+    names = [field.name for field in fields(Batch)]
+    return Batch(**{name: tensors[name] for name in names}), {k: x for k, x in tensors.items() if k not in names}
 
 
 def _genes_of(model: GiMP) -> nn.Module:
@@ -185,7 +272,11 @@ def run(model: GiMP, batch: Batch, masked: Bool[Tensor, "B N"] | None = None) ->
     return output
 
 
-def cross_entropy(output: GiMPOutput, labels: Int[Tensor, " B"]) -> dict[str, Float[Tensor, ""]]:
-    """Cross-entropy and the share that is right."""
-    right = (output.logits.argmax(1) == labels).float().mean()
-    return {"loss": F.cross_entropy(output.logits, labels), "accuracy": right}
+def cross_entropy(
+    logits: Float[Tensor, "B C"], labels: Int[Tensor, " B"], weights: Float[Tensor, " B"] | None = None
+) -> dict[str, Float[Tensor, ""]]:
+    """Cross-entropy and the share that is right: means, or sums with the ``weights`` given."""
+    losses, right = F.cross_entropy(logits, labels, reduction="none"), (logits.argmax(1) == labels).float()
+    if weights is None:
+        return {"loss": losses.mean(), "accuracy": right.mean()}
+    return {"loss": losses @ weights.to(losses.dtype), "accuracy": right @ weights}

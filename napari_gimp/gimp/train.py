@@ -1,17 +1,17 @@
 """One training loop, thin callers: genes, pre-training, fine-tuning, the decoder after it. Yields ``Step``.
 
-Nothing is written or printed.
+Nothing is printed; a `Keeper` that is given a path writes the running state there after every epoch.
 On the CPU a seed fixes every number. Dropout draws from torch's global generator: each step seeds and restores it.
+With several processes (`make_fabric`) all call the same functions; the first one alone yields.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,74 +19,46 @@ from jaxtyping import Float, Int
 from lightning_fabric import Fabric
 from torch import Generator, Tensor, nn
 
-from napari_gimp.gimp.batches import balanced_batches, pad_samples
+from napari_gimp.gimp.batches import epoch_batches, pad_samples
+from napari_gimp.gimp.devices import Share
+from napari_gimp.gimp.devices import make_fabric as make_fabric
+from napari_gimp.gimp.ensemble import Ensemble, EnsembleOutput
 from napari_gimp.gimp.model import GiMP
-from napari_gimp.gimp.stages import DecoderStage, FinetuneStage, GenesStage, PretrainStage, Stage, run
+from napari_gimp.gimp.stages import DecoderStage, FinetuneStage, GenesStage, LabelsStage, PretrainStage, Stage
+from napari_gimp.gimp.state import Keeper as Keeper
+from napari_gimp.gimp.steps import StageName, Validation
+from napari_gimp.gimp.steps import Step as Step
 from napari_gimp.gimp.trainconfig import TrainConfig as TrainConfig
 from napari_gimp.settings import InputError
 from napari_gimp.types import MODALITIES, Modality, Sample
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-StageName = Literal["genes", "pretrain", "finetune", "decoder"]
 Labels = Int[np.ndarray, " n"]
-Validation = Mapping[Modality, float]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one optimiser step did.
-
-    Parameters
-    ----------
-    step, steps
-        Counted from 1 over the whole stage.
-    losses
-        By name; of pre-training also ``active``, the share of triplets with a loss above 0 (NaN without a triplet),
-        and ``image_margin``: how much farther other labels are than the same one, by CLS_img alone.
-    validation
-        Cross-entropy by modality, after the last step of an epoch of fine-tuning.
-    """
-
-    stage: StageName
-    epoch: int
-    step: int
-    steps: int
-    total: float
-    losses: Mapping[str, float] = field(default_factory=dict)
-    validation: Validation | None = None
-    best: bool = False
-
-
-def make_fabric(device: str = "auto", precision: Precision = "32-true") -> Fabric:
-    """Lightning Fabric on one device: ``auto`` takes CUDA, then MPS, then the CPU.
-
-    Raises
-    ------
-    InputError
-        The device asked for is not there.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    kind = device.split(":")[0]
-    if kind == "auto":
-        kind = next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there.get(kind):
-        found = ", ".join(name for name, present in there.items() if present)
-        raise InputError(f"Device {device}: expected one of this machine's ({found}); choose one of them, or auto.")
-    index: list[int] | int = [int(device.split(":")[1])] if device.count(":") == 1 else 1
-    with _quiet_fabric():
-        return Fabric(accelerator=kind, devices=index, precision=precision)
+Weights = Float[np.ndarray, " n"]
 
 
 def train_genes(
-    model: GiMP, samples: Sequence[Sample], labels: Labels, config: TrainConfig, fabric: Fabric, generator: Generator
+    model: GiMP,
+    samples: Sequence[Sample],
+    labels: Labels,
+    config: TrainConfig,
+    fabric: Fabric,
+    generator: Generator,
+    keeper: Keeper | None = None,
 ) -> Iterator[Step]:
     """Step 1: the gene encoder, supervised on genes alone. All samples have a profile."""
-    stage = GenesStage(model, config)
-    return _fit("genes", stage, samples, labels, config.epochs_genes, config.lr_genes, fabric, generator)
+    cases = _Cases(samples, labels)
+    loop = _Loop("genes", GenesStage(model, config), config.epochs_genes, config.lr_genes, fabric, generator, keeper)
+    return loop.fit(cases)
 
 
 def pretrain(
-    model: GiMP, samples: Sequence[Sample], labels: Labels, config: TrainConfig, fabric: Fabric, generator: Generator
+    model: GiMP,
+    samples: Sequence[Sample],
+    labels: Labels,
+    config: TrainConfig,
+    fabric: Fabric,
+    generator: Generator,
+    keeper: Keeper | None = None,
 ) -> Iterator[Step]:
     """Step 2: masked patch modelling and triplets, CLS_ge frozen; last weights. All samples have patches.
 
@@ -96,8 +68,50 @@ def pretrain(
         A model without positions: every masked patch would get the same prediction.
     """
     model.config.check_mpm()
-    stage = PretrainStage(model, config)
-    return _fit("pretrain", stage, samples, labels, config.epochs_pretrain, config.lr_pretrain, fabric, generator)
+    cases, stage = _Cases(samples, labels), PretrainStage(model, config)
+    return _Loop("pretrain", stage, config.epochs_pretrain, config.lr_pretrain, fabric, generator, keeper).fit(cases)
+
+
+def pretrain_labels(
+    model: GiMP,
+    samples: Sequence[Sample],
+    labels: Labels,
+    config: TrainConfig,
+    fabric: Fabric,
+    generator: Generator,
+    weights: Weights | None = None,
+    shifts: Float[np.ndarray, "A D"] | None = None,
+    keeper: Keeper | None = None,
+) -> Iterator[Step]:
+    """The aggregator alone on a cohort of its own: its labels, masked patches, or both (``config.objective``).
+
+    The labels are read from CLS_img by a linear head that is thrown away (METHOD section 9). All samples have patches.
+
+    Parameters
+    ----------
+    labels
+        Any classes, the model's or not: cancer types, say.
+    weights
+        How often a case is drawn, or how much it counts (``config.weigh``), as `sampling_weights` gives them; without
+        them every class is drawn equally often.
+    shifts
+        Raw embeddings of sites minus those of their type: N(0, 1) times a random row is added to a whole bag.
+
+    Raises
+    ------
+    InputError
+        Labels of fewer than two classes, or masked patch modelling in a model without positions.
+    """
+    if config.objective != "mpm" and len(np.unique(labels)) < 2:
+        raise InputError(
+            "Pre-training with labels: expected at least two classes, found one; add cases, or choose objective mpm."
+        )
+    if config.objective != "labels":
+        model.config.check_mpm()
+    with _own_random(generator, torch.device("cpu")):
+        stage = LabelsStage(model, config, int(labels.max()) + 1, None if shifts is None else torch.from_numpy(shifts))
+    cases = _Cases(samples, labels, weights)
+    return _Loop("labels", stage, config.epochs_pretrain, config.lr_pretrain, fabric, generator, keeper).fit(cases)
 
 
 def finetune(
@@ -108,59 +122,162 @@ def finetune(
     fabric: Fabric,
     generator: Generator,
     validation: Sequence[Sample] = (),
+    keeper: Keeper | None = None,
 ) -> Iterator[Step]:
     """Step 3: cross-entropy with modality dropout; ends with the weights of the best validation epoch.
 
     The best epoch has the lowest cross-entropy, averaged over image, genes and both. Without validation samples:
     the last weights.
     """
-    watch = _Watch(model, validation, config.patience) if len(validation) else None
-    stage = FinetuneStage(model, config)
+    watch = _Watch(model, validation, config.patience, fabric) if len(validation) else None
+    cases, stage = _Cases(samples, labels), FinetuneStage(model, config)
     epochs, lr = config.epochs_finetune, config.lr_finetune
-    return _fit("finetune", stage, samples, labels, epochs, lr, fabric, generator, watch)
+    return _Loop("finetune", stage, epochs, lr, fabric, generator, keeper, watch).fit(cases)
 
 
 def refit_decoder(
-    model: GiMP, samples: Sequence[Sample], labels: Labels, config: TrainConfig, fabric: Fabric, generator: Generator
-) -> Iterator[Step]:
-    """After step 3: the decoder alone learns to read the fine-tuned tokens. All samples have patches."""
-    stage = DecoderStage(model, config)
-    return _fit("decoder", stage, samples, labels, config.epochs_decoder, config.lr_decoder, fabric, generator)
-
-
-def _fit(
-    name: StageName,
-    stage: Stage,
+    model: GiMP,
     samples: Sequence[Sample],
     labels: Labels,
-    epochs: int,
-    lr: float,
+    config: TrainConfig,
     fabric: Fabric,
     generator: Generator,
-    watch: _Watch | None = None,
+    keeper: Keeper | None = None,
 ) -> Iterator[Step]:
-    """The loop: balanced batches, one optimiser step each, validation at the end of an epoch."""
-    if not epochs or not len(samples):
-        return
-    per_epoch = math.ceil(len(samples) / stage.config.batch_size)
-    steps, count = epochs * per_epoch, 0
-    optimizer = torch.optim.AdamW(_parameter_groups(stage, lr), lr=lr, weight_decay=stage.config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    module, optimizer = fabric.setup(stage, optimizer)
-    for epoch in range(1, epochs + 1):
-        for chosen in balanced_batches(labels, stage.config.batch_size, generator):
-            batch = _on_device(stage.batch([samples[i] for i in chosen], generator), fabric)
-            losses = _optimise(fabric, module, optimizer, batch, generator)
-            schedule.step()
-            count += 1
-            record = Step(name, epoch, count, steps, losses.pop("loss"), losses)
-            if watch is not None and count % per_epoch == 0:
-                record = watch.look(record)
-            if watch is not None and (watch.patience_is_over or count == steps):
-                watch.restore()
-            yield record
-        if watch is not None and watch.patience_is_over:
+    """After step 3: the decoder alone learns to read the fine-tuned tokens. All samples have patches."""
+    cases, stage = _Cases(samples, labels), DecoderStage(model, config)
+    return _Loop("decoder", stage, config.epochs_decoder, config.lr_decoder, fabric, generator, keeper).fit(cases)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cases:
+    """What a stage learns from; ``weights`` say how often a case is drawn, or how much it counts."""
+
+    samples: Sequence[Sample]
+    labels: Labels
+    weights: Weights | None = None
+
+    def epoch(self, config: TrainConfig, generator: Generator) -> Iterator[list[int]]:
+        drawn = self.weights if config.weigh == "sampling" else None
+        return epoch_batches(self.labels, config.batch_size, generator, drawn, config.balance)
+
+    def batch(self, chosen: list[int], stage: Stage, generator: Generator, share: Share) -> dict[str, Any]:
+        """This process's part of a batch."""
+        batch = stage.batch([self.samples[i] for i in chosen], generator)
+        counts = np.ones(len(chosen))
+        if self.weights is not None and stage.config.weigh == "loss":
+            counts = self.weights[chosen].astype(np.float64)
+        weights = torch.from_numpy((counts / counts.sum()).astype(np.float32))
+        return share.take(batch | {"labels": torch.from_numpy(self.labels[chosen].astype(np.int64))}, weights)
+
+
+class _Loop:
+    """The loop: one optimiser step a batch; validation, and the state kept, at the end of an epoch."""
+
+    def __init__(
+        self,
+        name: StageName,
+        stage: Stage,
+        epochs: int,
+        lr: float,
+        fabric: Fabric,
+        generator: Generator,
+        keeper: Keeper | None,
+        watch: _Watch | None = None,
+    ) -> None:
+        self.name, self.stage, self.epochs, self.lr = name, stage, epochs, lr
+        self.fabric, self.generator, self.watch = fabric, generator, watch
+        self.keeper = Keeper() if keeper is None else keeper
+        stage.share = Share(fabric)
+
+    def fit(self, cases: _Cases) -> Iterator[Step]:
+        """All epochs that are not done yet."""
+        if not self.epochs or not len(cases.samples):
             return
+        past = self.keeper.begin(self.name)
+        if past.get("over"):
+            return
+        config, per_epoch = self.stage.config, math.ceil(len(cases.samples) / self.stage.config.batch_size)
+        steps = self.epochs * per_epoch
+        optimizer = torch.optim.AdamW(_parameter_groups(self.stage, self.lr), weight_decay=config.weight_decay)
+        schedule = _schedule(optimizer, config, steps)
+        module, optimizer = self.fabric.setup(self.stage, optimizer)
+        running = _Running(self.stage, optimizer, schedule, self.generator, self.fabric, self.watch)
+        count = running.load(past) * per_epoch
+        while count < steps and not running.is_over:
+            for chosen in cases.epoch(config, self.generator):
+                batch = cases.batch(chosen, self.stage, self.generator, self.stage.share)
+                losses = _optimise(self.fabric, module, optimizer, _on_device(batch, self.fabric), self.generator)
+                schedule.step()
+                count += 1
+                record = Step(self.name, -(-count // per_epoch), count, steps, losses.pop("loss"), losses)
+                if count % per_epoch == 0:
+                    record = self._end_epoch(record, running)
+                else:
+                    self.keeper.note(record)
+                if self.fabric.is_global_zero:
+                    yield record
+
+    def _end_epoch(self, record: Step, running: _Running) -> Step:
+        if self.watch is not None:
+            record = self.watch.look(record)
+            if self.watch.patience_is_over or record.step == record.steps:
+                self.watch.restore()
+        self.keeper.note(record)
+        if self.keeper.path is not None and self.fabric.is_global_zero:
+            self.keeper.end_epoch(self.name, running.state(record.epoch))
+        else:
+            self.keeper.end_epoch(self.name, {}, write=False)
+        return record
+
+
+@dataclass(frozen=True, eq=False)
+class _Running:
+    """All that a stage changes from step to step."""
+
+    stage: Stage
+    optimizer: Any
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    generator: Generator
+    fabric: Fabric
+    watch: _Watch | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.watch is not None and self.watch.patience_is_over
+
+    def state(self, epoch: int) -> dict[str, Any]:
+        return {
+            "epoch": epoch,
+            "stage": self.stage.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "watch": {} if self.watch is None else self.watch.state(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> int:
+        """Take over a state, if there is one; the epochs that it has seen."""
+        if "epoch" not in state:
+            return 0
+        self.stage.load_state_dict(state["stage"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.generator.set_state(state["generator"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if self.watch is not None:
+            self.watch.load(state["watch"])
+        return int(state["epoch"])
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    if config.schedule == "one-cycle":
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=max(2, steps))
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
 
 def _parameter_groups(stage: Stage, lr: float) -> list[dict[str, Any]]:
@@ -186,30 +303,22 @@ def _optimise(
     for group in stage.groups():
         for frozen in group.modules if group.factor == 0 else ():
             frozen.eval()
-    with _own_dropout(generator, fabric.device):
+    with _own_random(generator, fabric.device, fabric.global_rank):
         losses = module(**batch)
     optimizer.zero_grad()
     fabric.backward(losses["loss"])
     fabric.clip_gradients(module, optimizer, max_norm=stage.config.clip, error_if_nonfinite=False)
     optimizer.step()
-    return {name: float(value.detach()) for name, value in losses.items()}
+    return stage.share.means(losses)
 
 
 @contextmanager
-def _own_dropout(generator: Generator, device: torch.device) -> Iterator[None]:
+def _own_random(generator: Generator, device: torch.device, rank: int = 0) -> Iterator[None]:
     """Seed torch's global generator, from which dropout draws, for one forward pass and put it back."""
-    seed = int(torch.randint(2**62, (), generator=generator))
+    seed = int(torch.randint(2**62, (), generator=generator)) + rank
     cuda = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(cuda):
         torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _quiet_fabric() -> Iterator[None]:
-    """Fabric remarks on hardware that was deliberately not chosen."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning_fabric")
         yield
 
 
@@ -217,21 +326,26 @@ def _on_device(batch: Mapping[str, Any], fabric: Fabric) -> dict[str, Any]:
     return {name: x.to(fabric.device) if isinstance(x, Tensor) else x for name, x in batch.items()}
 
 
+@dataclass(eq=False)
 class _Watch:
     """Validation after each epoch, the best weights so far, and when to stop."""
 
-    def __init__(self, model: GiMP, samples: Sequence[Sample], patience: int) -> None:
-        self.model, self.samples, self.patience = model, samples, patience
-        self.lowest, self.waited = math.inf, 0
-        self.weights: dict[str, Tensor] = {}
+    model: GiMP
+    samples: Sequence[Sample]
+    patience: int
+    fabric: Fabric
+    lowest: float = math.inf
+    waited: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def patience_is_over(self) -> bool:
         return self.waited >= self.patience
 
     def look(self, record: Step) -> Step:
-        """The step with the validation loss of its epoch."""
-        losses = validation_losses(self.model, self.samples)
+        """The step with the validation loss of its epoch; the first process computes it for all."""
+        found = validation_losses(self.model, self.samples) if self.fabric.is_global_zero else {}
+        losses: Validation = self.fabric.broadcast(found)
         mean = float(np.mean(list(losses.values())))
         best = mean < self.lowest
         self.waited = 0 if best else self.waited + 1
@@ -245,8 +359,14 @@ class _Watch:
         if self.weights:
             self.model.load_state_dict(self.weights)
 
+    def state(self) -> dict[str, Any]:
+        return {"lowest": self.lowest, "waited": self.waited, "weights": self.weights}
 
-def validation_losses(model: GiMP, samples: Sequence[Sample]) -> Validation:
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.lowest, self.waited, self.weights = state["lowest"], state["waited"], state["weights"]
+
+
+def validation_losses(model: GiMP | Ensemble, samples: Sequence[Sample]) -> Validation:
     """Mean cross-entropy of each modality over the samples that have what it needs."""
     logits = [case_logits(model, sample) for sample in samples]
     labels = torch.tensor([sample.label for sample in samples])
@@ -260,23 +380,16 @@ def validation_losses(model: GiMP, samples: Sequence[Sample]) -> Validation:
 
 
 @torch.inference_mode()
-def case_logits(model: GiMP, sample: Sample) -> dict[Modality, Float[np.ndarray, " C"]]:
+def case_logits(model: GiMP | Ensemble, sample: Sample) -> dict[Modality, Float[np.ndarray, " C"]]:
     """Logits of one case (whole bag, dropout off) for every modality that its inputs allow, from one pass.
 
     Without a profile there is no ``both``: image-only is never called both.
     """
     was_training = model.training
     model.eval()
-    batch = pad_samples([sample]).to(next(model.parameters()).device)
-    output = run(model, batch)
-    image, genes = bool(output.has_image[0]), bool(output.has_genes[0]) and model.gene_encoder is not None
-    parts: dict[Modality, tuple[Tensor, Tensor]] = {}
-    if image and genes:
-        parts["both"] = (output.cls_image[0], output.cls_genes[0])
-    if image:
-        parts["image"] = (output.cls_image[0], model.absent_genes)
-    if genes:
-        parts["genes"] = (model.absent_image, output.cls_genes[0])
-    logits = {name: model.classifier(torch.cat(pair)).float().cpu().numpy() for name, pair in parts.items()}
+    output = model(*pad_samples([sample]).to(model.device).inputs)
+    found = output.members[0] if isinstance(output, EnsembleOutput) else output
+    image, genes = bool(found.has_image[0]), bool(found.has_genes[0])
+    there: dict[Modality, bool] = {"both": image and genes, "image": image, "genes": genes}
     model.train(was_training)
-    return logits
+    return {name: output.answers[name][0].float().cpu().numpy() for name in MODALITIES if there[name]}

@@ -21,11 +21,17 @@ class TrainConfig:
     patience: int = setting(
         10, "Fine-tuning ends after so many epochs without a better validation loss.", min=1, max=10_000
     )
-    batch_size: int = setting(8, "Cases a step, balanced by class.", min=1, max=4096)
+    batch_size: int = setting(8, "Cases a step.", min=1, max=4096)
+    balance: bool = setting(True, "Draw every class equally often.")
     lr_genes: float = setting(1e-4, "Learning rate of the gene step.", min=0.0, max=1.0)
     lr_pretrain: float = setting(1e-4, "Learning rate of pre-training.", min=0.0, max=1.0)
     lr_finetune: float = setting(1e-4, "Learning rate of fine-tuning.", min=0.0, max=1.0)
     lr_decoder: float = setting(1e-3, "Learning rate of the decoder after fine-tuning.", min=0.0, max=1.0)
+    schedule: Literal["cosine", "one-cycle"] = setting(
+        "cosine",
+        "Learning rate over the steps: falling from its value, or rising to it first.",
+        choices=("cosine", "one-cycle"),
+    )
     weight_decay: float = setting(1e-2, "Weight decay (AdamW).", min=0.0, max=1.0)
     clip: float = setting(1.0, "Largest norm of the gradient of a step.", min=1e-6, max=1e6)
 
@@ -41,12 +47,40 @@ class TrainConfig:
     reconstruction_weight: float = setting(1.0, "Weight of masked patch modelling.", min=0.0, max=1e6)
     triplet_weight: float = setting(1.0, "Weight of the triplets.", min=0.0, max=1e6)
 
+    objective: Literal["labels", "mpm", "both"] = setting(
+        "labels",
+        "What pre-training of the aggregator alone learns: the cohort's labels, masked patches, or both.",
+        choices=("labels", "mpm", "both"),
+    )
+    patches_pretrain: int = setting(
+        0,
+        "Most patches of a bag in a step that learns labels alone; 0 takes all.",
+        min=0,
+        max=10_000_000,
+        unit="patches",
+    )
+    weigh: Literal["sampling", "loss"] = setting(
+        "sampling",
+        "Case weights of that pre-training say how often a case is drawn, or how much it counts.",
+        choices=("sampling", "loss"),
+    )
+    shift_scale: float = setting(
+        1.0, "Size of the site shifts that are added to bags, in their standard deviations.", min=0.0, max=100.0
+    )
+
+    freeze_image: bool = setting(False, "Keep the aggregator as it is during fine-tuning.")
+    image_lr_factor: float = setting(
+        1.0, "Learning rate of the aggregator in fine-tuning, as a multiple.", min=0.0, max=10.0
+    )
     freeze_genes: bool = setting(False, "Keep the gene encoder as it is during fine-tuning.")
     gene_lr_factor: float = setting(
         0.1, "Learning rate of the gene encoder in fine-tuning, as a multiple.", min=0.0, max=10.0
     )
     modality_dropout: float = setting(
         0.5, "Share of the cases with both inputs that lose one of them in a step.", min=0.0, max=1.0
+    )
+    separate_weight: float = setting(
+        0.0, "Weight of the losses of image alone and genes alone beside that of both.", min=0.0, max=1e6
     )
     patches: int = setting(
         0, "Most patches of a bag in a step of fine-tuning; 0 takes all.", min=0, max=10_000_000, unit="patches"
@@ -57,3 +91,15 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+CANCER_TYPES = TrainConfig(
+    objective="labels",
+    epochs_pretrain=3,
+    batch_size=64,
+    patches_pretrain=16,
+    lr_pretrain=1e-3,
+    weight_decay=0.05,
+    schedule="one-cycle",
+)
+"""METHOD section 9: naming the cancer types of other cancers' slides, with the small model."""
