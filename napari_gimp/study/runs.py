@@ -16,6 +16,7 @@ from scipy.special import softmax
 
 from napari_gimp.files import write_whole
 from napari_gimp.gimp.checkpoint import LoadedModel, check_bag, check_free, load_model, read_facts, save_checkpoint
+from napari_gimp.gimp.ensemble import Ensemble
 from napari_gimp.gimp.model import GiMP, ModelConfig
 from napari_gimp.gimp.train import (
     Step,
@@ -168,7 +169,7 @@ def _validation_figures(network: GiMP, held: Cohort, seed: int) -> Generator[Pro
     return {name: found.to_json() for name, found in evaluate_predictions(probabilities, held.labels, seed).items()}
 
 
-def _predict(network: GiMP, cohort: Cohort, stage: str) -> Generator[Progress, None, Probabilities]:
+def _predict(network: GiMP | Ensemble, cohort: Cohort, stage: str) -> Generator[Progress, None, Probabilities]:
     """Probabilities (n, C) by modality, NaN rows where a case lacks an input."""
     shape = (len(cohort), len(cohort.classes))
     found: dict[Modality, Float[np.ndarray, "n C"]] = {name: np.full(shape, np.nan) for name in MODALITIES}
