@@ -9,7 +9,7 @@ patches, class token, positions and biases support adds up to the logit.
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ def differentiable(member: GiMP, rule: Rule, patches: int = 0) -> GiMP:
     aggregator = model.aggregator
     aggregator.projection.register_forward_hook(lambda _module, _input, out: out.detach().requires_grad_())
     *first, last = aggregator.blocks
-    blocks = [*first, _LastBlock(last)]
+    blocks = [*first, _LastBlock(cast(Block, last))]
     aggregator.blocks = nn.ModuleList(_Recomputed(block) if patches > KEEP_UP_TO else block for block in blocks)
     return model
 
@@ -47,9 +47,7 @@ def differentiable(member: GiMP, rule: Rule, patches: int = 0) -> GiMP:
 class _LastBlock(nn.Module):
     """A block without the feed-forward layer of the patches, whose output nothing reads."""
 
-    block: Block
-
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: Block) -> None:
         super().__init__()
         self.block = block
 

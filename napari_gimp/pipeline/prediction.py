@@ -14,8 +14,10 @@ from jaxtyping import Float
 
 from napari_gimp.gimp.checkpoint import LoadedModel, check_bag
 from napari_gimp.gimp.ensemble import EnsembleOutput
-from napari_gimp.gimp.model import patch_attention
+from napari_gimp.gimp.explain import gene_attention, gene_groups
+from napari_gimp.gimp.model import GiMPOutput, patch_attention
 from napari_gimp.gimp.reconstruct import reconstruction_error
+from napari_gimp.pipeline.explanations import explain
 from napari_gimp.pipeline.notes import bag_notes, training_notes
 from napari_gimp.pipeline.pace import Pace
 from napari_gimp.settings import InputError
@@ -24,6 +26,7 @@ from napari_gimp.types import (
     AlignedGenes,
     Bag,
     CheckpointFacts,
+    GeneGroup,
     MapSettings,
     Modality,
     Prediction,
@@ -38,10 +41,16 @@ def predict(
     loaded: LoadedModel,
     genes: AlignedGenes | None = None,
     maps: MapSettings | None = None,
+    group_maps: int = 0,
 ) -> Generator[Progress, None, Prediction]:
-    """GiMP on one bag and, where given, one aligned profile: probabilities, attention, masked reconstruction.
+    """GiMP on one bag and, where given, one aligned profile: probabilities, attention, explanations, reconstruction.
 
     Without a profile the result is image-only and says so.
+
+    Parameters
+    ----------
+    group_maps
+        For so many gene groups, those with most attention, also how each patch's class support hangs on the group.
 
     Raises
     ------
@@ -51,8 +60,9 @@ def predict(
     maps = maps or MapSettings()
     notes = (*check_bag(loaded.facts, bag), *training_notes(bag, loaded.facts), *_compare_names(bag, facts))
     yield Progress("GiMP forward pass", 0, 1, "step")
-    prediction = forward_prediction(bag, facts, loaded, genes)
+    outputs, prediction = _forward_prediction(bag, facts, loaded, genes)
     yield Progress("GiMP forward pass", 1, 1, "step", grid=prediction.grid)
+    prediction = yield from explain(prediction, bag, loaded, genes, outputs, group_maps)
     error = yield from _reconstruct(bag, loaded, maps)
     provenance = {
         "checkpoint": loaded.facts.name,
@@ -88,19 +98,29 @@ def _reconstruct(bag: Bag, loaded: LoadedModel, maps: MapSettings) -> Generator[
 def forward_prediction(
     bag: Bag, facts: SlideFacts, loaded: LoadedModel, genes: AlignedGenes | None, partial: float = 1.0
 ) -> Prediction:
-    """One forward pass for each modality the inputs allow; no reconstruction. ``partial``: share of the patches."""
+    """One forward pass for each modality the inputs allow; nothing more. ``partial``: share of the patches."""
+    return _forward_prediction(bag, facts, loaded, genes, partial)[1]
+
+
+def _forward_prediction(
+    bag: Bag, facts: SlideFacts, loaded: LoadedModel, genes: AlignedGenes | None, partial: float = 1.0
+) -> tuple[tuple[GiMPOutput, ...], Prediction]:
+    """The members' outputs, without what grows with the patches, and what they say."""
     if bag.grid is None:
         raise InputError(f"{bag.slide}: expected coordinates for a map, found a bag without; embed the slide itself.")
     output, probabilities, spread = _forward(bag, loaded, genes)
-    attention, groups = output.rows("class_attention"), output.rows("group_attention")
+    attention, attended = output.rows("class_attention"), gene_attention(output.members)
     assert attention is not None  # the bag is there
-    return Prediction(
+    slim = tuple(replace(each, projected=None, patch_tokens=None, class_attention=None) for each in output.members)
+    return slim, Prediction(
         facts,
         loaded.facts.classes,
         bag.grid,
         probabilities,
         patch_attention(attention)[:, 0].float().cpu().numpy(),
-        group_attention=None if groups is None else groups[0].mean(0).float().cpu().numpy(),
+        groups=() if attended is None else _groups(loaded),
+        group_attention=None if attended is None else attended[0],
+        fragment_attention=None if attended is None else attended[1],
         spread=spread,
         missing_yx=bag.missing_yx,
         sample=None if genes is None else genes.sample,
@@ -109,6 +129,10 @@ def forward_prediction(
         synthetic=loaded.facts.synthetic,
         notes=_notes(bag, loaded.facts, genes),
     )
+
+
+def _groups(loaded: LoadedModel) -> tuple[GeneGroup, ...]:
+    return gene_groups(loaded.model.members[0], loaded.facts.genes, loaded.facts.group_names)
 
 
 @torch.inference_mode()

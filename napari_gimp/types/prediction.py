@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from napari_gimp.settings import InputError, check_settings, setting
-from napari_gimp.types.genes import Scale
+from napari_gimp.types.genes import GeneGroup, Scale
 from napari_gimp.types.patches import PatchGrid
 from napari_gimp.types.slide import SlideFacts, Tissue
 
@@ -70,9 +70,17 @@ class Prediction:
     reconstruction_error
         (N,) mean absolute error per patch of the masked reconstruction; None in a partial result.
     class_support
-        (C, N) signed gradient x input; None where not computed.
-    group_attention
-        (K,) attention of the gene class token to the groups; None without a profile.
+        (C, N) signed gradient x input: what each patch adds to each class logit; None where not computed.
+    genes, expression, gene_z
+        The model's genes, the profile in working scale (G,) with NaN where it lacks one, and standardised (0 there).
+    gene_attribution, attribution_error
+        (C, G) what each gene adds to each class logit, against the cohort mean; (C,) by which share of the logit
+        difference the sum over genes misses it. None without a profile.
+    groups, group_attention, fragment_attention
+        Gene groups by name; (K,) attention of the gene class token to them, which sums to 1; (K, F) the same by
+        fragment. Empty and None without a profile or without attention to genes.
+    group_support
+        Group -> (C, N): how class support changes when its genes are set to the cohort mean, where asked for.
     missing_yx
         (M, 2) corners of patches that could not be read.
     partial
@@ -86,8 +94,15 @@ class Prediction:
     attention: Float[np.ndarray, "L H N"]
     reconstruction_error: Float[np.ndarray, " N"] | None = None
     class_support: Float[np.ndarray, "C N"] | None = None
+    genes: tuple[str, ...] = ()
+    expression: Float[np.ndarray, " G"] | None = None
+    gene_z: Float[np.ndarray, " G"] | None = None
+    gene_attribution: Float[np.ndarray, "C G"] | None = None
+    attribution_error: Float[np.ndarray, " C"] | None = None
+    groups: tuple[GeneGroup, ...] = ()
     group_attention: Float[np.ndarray, " K"] | None = None
-    gene_attribution: Float[np.ndarray, " G"] | None = None
+    fragment_attention: Float[np.ndarray, "K F"] | None = None
+    group_support: Mapping[str, Float[np.ndarray, "C N"]] = field(default_factory=dict)
     spread: Float[np.ndarray, " C"] | None = None
     missing_yx: Int[np.ndarray, "M 2"] = field(default_factory=lambda: np.empty((0, 2), np.int64))
     sample: str | None = None
@@ -103,6 +118,12 @@ class Prediction:
             values = getattr(self, name)
             if values is not None and values.shape[-1] != n:
                 raise InputError(f"Prediction of {self.slide.name}: {name} has {values.shape[-1]} patches, grid {n}.")
+        for name in ("expression", "gene_z", "gene_attribution"):
+            values = getattr(self, name)
+            if values is not None and values.shape[-1] != len(self.genes):
+                raise InputError(
+                    f"Prediction of {self.slide.name}: {name} has {values.shape[-1]} genes, expected {len(self.genes)}."
+                )
 
     @property
     def modality(self) -> Modality:
