@@ -96,6 +96,22 @@ def fragment_table(genes: int, fragment_genes: int, groups: int) -> Int[Tensor, 
     return table.where(table < edges[1:, None], genes).view(groups, fragments // groups, -1)
 
 
+def pathway_table(
+    groups: Sequence[tuple[str, Sequence[Sequence[int]]]], genes: int
+) -> tuple[Int[Tensor, "K F f"], tuple[str, ...]]:
+    """Named groups of fragments of gene indices -> the table of a `GeneEncoder` and the groups' names.
+
+    Shorter groups and fragments are filled with index ``genes``, a padded zero.
+    """
+    most = max(len(fragments) for _, fragments in groups)
+    longest = max(len(fragment) for _, fragments in groups for fragment in fragments)
+    table = torch.full((len(groups), most, longest), genes)
+    for k, (_, fragments) in enumerate(groups):
+        for f, fragment in enumerate(fragments):
+            table[k, f, : len(fragment)] = torch.tensor(list(fragment))
+    return table, tuple(name for name, _ in groups)
+
+
 class FragmentHeads(nn.Module):
     """A linear head for each fragment: (B, K, F, f) -> (B, K, F, d)."""
 
