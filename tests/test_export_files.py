@@ -180,8 +180,9 @@ def test_maps_lie_on_the_patches_to_half_a_pixel(result: Path, prediction: Predi
     model = OmeImage.from_zarr(zarr.open_group(result / "maps.ome.zarr", mode="r"))
     axes = model.attributes.ome.multiscales[0].axes
     assert [(axis.name, axis.unit) for axis in axes] == [("c", None), ("y", "micrometer"), ("x", "micrometer")]
-    assert names == ["attention_x_mean", "error"]
-    assert np.isfinite(picture).sum() == 2 * 6
+    heads = [f"attention_x_mean_layer{layer}_head{head}" for layer in (1, 2) for head in (1, 2, 3)]
+    assert names == ["attention_x_mean", "error", *heads]
+    assert np.isfinite(picture).sum() == 8 * 6
     rows, columns = np.nonzero(np.isfinite(picture[1]))
     for row, column in zip(rows, columns, strict=True):
         centre_um = np.array(translation[1:]) + np.array([row, column]) * scale[1:]
@@ -204,8 +205,8 @@ def test_foreign_patches_on_two_lattices_become_two_images(tmp_path: Path):
     assert root["bioformats2raw.layout"] == 3
     series = json.loads((tmp_path / "maps.ome.zarr" / "OME" / "zarr.json").read_text())["attributes"]["ome"]["series"]
     maps = [read_map(tmp_path / "maps.ome.zarr" / name) for name in series]
-    assert sum(int(np.isfinite(picture).sum()) for picture, *_ in maps) == 6
-    assert all(names == ["attention_x_mean"] for *_, names in maps)
+    assert sum(int(np.isfinite(picture[0]).sum()) for picture, *_ in maps) == 6
+    assert all(names[0] == "attention_x_mean" and "error" not in names for *_, names in maps)
 
 
 def test_figure_is_printable_and_marks_itself(result: Path):

@@ -10,15 +10,18 @@ import numpy as np
 from jaxtyping import UInt8
 
 from napari_gimp.export.figure import write_figure
+from napari_gimp.export.genes import write_gene_figure
 from napari_gimp.export.omezarr import write_maps
 from napari_gimp.export.overlay import write_overlay
-from napari_gimp.export.tables import write_patches, write_prediction, write_run
+from napari_gimp.export.tables import write_genes, write_patches, write_prediction, write_run
 from napari_gimp.files import appearing
 from napari_gimp.regions import Region
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction
 
 FILES = ("prediction.json", "patches.csv", "overlay.geojson", "maps.ome.zarr", "figure.png", "run.json")
+GENE_FILES = ("genes.csv", "genes.png")
+"""Only where there is a profile."""
 
 
 def export_prediction(
@@ -46,7 +49,7 @@ def export_prediction(
     Returns
     -------
     list of Path
-        The files, in the order of ``FILES``.
+        The files, in the order of ``FILES``, then ``GENE_FILES`` where genes took part.
 
     Raises
     ------
@@ -62,7 +65,10 @@ def export_prediction(
         write_maps(part / "maps.ome.zarr", prediction)
         write_figure(part / "figure.png", prediction, picture, regions)
         write_run(part / "run.json", prediction, run or {})
-    return [folder / name for name in FILES]
+        if prediction.gene_attribution is not None:
+            write_genes(part / "genes.csv", prediction)
+            write_gene_figure(part / "genes.png", prediction)
+    return [folder / name for name in (*FILES, *(GENE_FILES if prediction.gene_attribution is not None else ()))]
 
 
 def check_free(folder: Path, overwrite: bool = False) -> None:
@@ -78,7 +84,7 @@ def check_free(folder: Path, overwrite: bool = False) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: expected a folder for the result, found a file; choose another name.")
     found = sorted(item.name for item in folder.iterdir())
-    foreign = [name for name in found if name not in FILES]
+    foreign = [name for name in found if name not in (*FILES, *GENE_FILES)]
     if foreign:
         raise InputError(
             f"{folder}: expected a new or empty folder for the result, found {foreign[0]} in it; choose another folder."

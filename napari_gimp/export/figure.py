@@ -34,6 +34,7 @@ MAPS = {
     "attention_x_mean": ("attention (× mean of the slide)", "viridis"),
     "error": ("masked reconstruction error (per patch)", "cividis"),
 }
+SIGNED = "RdBu_r"
 OWN_COLOUR = (0, 188, 212)
 
 
@@ -64,7 +65,7 @@ def write_figure(
         The user's own regions, drawn over the slide.
     """
     view = _view(prediction, regions)
-    maps = channels_of(prediction)
+    maps = _maps(prediction)
     left, top, right, bottom = view.bounds
     panel = 4.6
     ratio = (bottom - top) * view.unit_yx[0] / ((right - left) * view.unit_yx[1])
@@ -83,6 +84,12 @@ def write_figure(
     _words(figure, prediction)
     with appearing(path) as part:
         figure.savefig(part, format="png", dpi=DPI, metadata={"Description": NOTICE, "Software": "napari-gimp"})
+
+
+def _maps(prediction: Prediction) -> dict[str, Float[np.ndarray, " N"]]:
+    """Attention and error, and the support of the most probable class."""
+    best = prediction.classes[int(np.argmax(prediction.probabilities[prediction.modality]))]
+    return {name: row for name, row in channels_of(prediction).items() if name in (*MAPS, f"support_{best}")}
 
 
 def _view(prediction: Prediction, regions: Sequence[Region]) -> View:
@@ -134,8 +141,10 @@ def round_length(most: float) -> float:
 
 def _map(axis: Axes, bar: Axes, prediction: Prediction, name: str, values: Float[np.ndarray, " N"], view: View) -> None:
     """One map over the slide, unblurred, and its colour bar between its 1st and 99th percentile."""
-    label, colours = MAPS[name]
+    label, colours = MAPS.get(name, (f"{name.replace('_', ' for ', 1)} (added to its logit)", SIGNED))
     low, high = (float(v) for v in np.percentile(values, (1, 99)))
+    if colours == SIGNED:
+        low, high = -max(-low, high), max(-low, high)
     colour = ScalarMappable(Normalize(low, high if high > low else low + 1e-6), colours)
     for lattice in prediction.grid.lattices:
         (top, left), (height, width) = lattice.origin_yx_px, lattice.cell_yx_px

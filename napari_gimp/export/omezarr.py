@@ -16,12 +16,14 @@ from napari_gimp.files import appearing
 from napari_gimp.types import Lattice, Prediction
 
 COLOURS = {"attention_x_mean": "FDE725", "error": "FFEA46"}
+SUPPORT_COLOUR = "B40426"
 
 
 def write_maps(path: Path, prediction: Prediction) -> None:
     """Write the maps (c, y, x) float32, one value a patch, NaN where there is none; whole or not at all.
 
-    Channels: ``attention_x_mean`` (1 = the average patch) and, where known, ``error``. A cell's centre lies at
+    Channels: ``attention_x_mean`` (1 = the average patch) and, where known, ``error`` and ``support_<class>`` (signed:
+    what the patch adds to the class logit), then ``attention_x_mean_layer<l>_head<h>``. A cell's centre lies at
     ``translation + index * scale`` in um (pixels where the slide's um per pixel is unknown), the centre of the slide's
     first pixel at 0: the slide itself is placed with scale = um per pixel and no translation.
     Patches on one lattice: the root is the image. On several: images 0, 1, … in the bioformats2raw layout.
@@ -44,15 +46,27 @@ def _write_series(root: zarr.Group, prediction: Prediction, lattices: tuple[Latt
 
 
 def channels_of(prediction: Prediction) -> dict[str, Float[np.ndarray, " N"]]:
-    """Name -> value of every patch, as written."""
+    """Name -> value of every patch, of the maps to look at first."""
     channels = {"attention_x_mean": prediction.mean_attention * len(prediction.grid)}
     if prediction.reconstruction_error is not None:
         channels["error"] = prediction.reconstruction_error
+    if prediction.class_support is not None:
+        rows = zip(prediction.classes, prediction.class_support, strict=True)
+        channels |= {f"support_{name}": row for name, row in rows}
     return channels
 
 
+def heads_of(prediction: Prediction) -> dict[str, Float[np.ndarray, " N"]]:
+    """Attention of every layer and head; those of several members stand side by side."""
+    return {
+        f"attention_x_mean_layer{layer}_head{head}": row * len(prediction.grid)
+        for layer, rows in enumerate(prediction.attention, start=1)
+        for head, row in enumerate(rows, start=1)
+    }
+
+
 def _write_image(group: zarr.Group, prediction: Prediction, lattice: Lattice, name: str) -> None:
-    channels = channels_of(prediction)
+    channels = channels_of(prediction) | heads_of(prediction)
     picture = np.stack([lattice.image(values) for values in channels.values()])
     group.create_array("s0", data=picture, chunks=picture.shape, dimension_names=["c", "y", "x"], fill_value=np.nan)
     units = None if prediction.slide.mpp_yx is None else {"y": "micrometer", "x": "micrometer"}
@@ -81,4 +95,9 @@ def _placement(prediction: Prediction, lattice: Lattice) -> list[dict[str, Any]]
 def _display(label: str, values: Float[np.ndarray, " N"]) -> dict[str, Any]:
     low, high = (float(v) for v in np.percentile(values, (1, 99)))
     window = {"min": float(values.min()), "max": float(values.max()), "start": low, "end": high}
-    return {"label": label, "color": COLOURS[label], "active": label == "attention_x_mean", "window": window}
+    return {
+        "label": label,
+        "color": COLOURS.get(label, SUPPORT_COLOUR),
+        "active": label == "attention_x_mean",
+        "window": window,
+    }

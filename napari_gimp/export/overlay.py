@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 from jaxtyping import Int
 
+from napari_gimp.export.omezarr import channels_of
 from napari_gimp.export.plain import NOTICE
 from napari_gimp.files import appearing
 from napari_gimp.regions import Region, to_feature
@@ -25,8 +26,9 @@ TOP_CLASS, TOP_COLOUR = "High attention", (255, 140, 0)
 def write_overlay(path: Path, prediction: Prediction, regions: Sequence[Region] = ()) -> None:
     """Write a FeatureCollection that QuPath opens: whole or not at all.
 
-    Tiles carry ``attention``, ``attention_x_mean`` and, where known, ``error`` for QuPath's measurement maps. Of more
-    than 30,000 patches those with most attention are written, and the collection's ``note`` says so.
+    Tiles carry ``attention``, ``attention_x_mean`` and, where known, ``error`` and ``support_<class>`` for QuPath's
+    measurement maps. Of more than 30,000 patches those with most attention are written, and the collection's ``note``
+    says so.
     """
     shown = top_patches(prediction, min(len(prediction.grid), MOST_TILES))
     collection: dict[str, Any] = {
@@ -71,12 +73,10 @@ def _squares(prediction: Prediction, patches: Int[np.ndarray, " n"]) -> np.ndarr
 
 
 def _tiles(prediction: Prediction, patches: Int[np.ndarray, " n"]) -> list[dict[str, Any]]:
-    attention, error = prediction.mean_attention, prediction.reconstruction_error
+    values = {"attention": prediction.mean_attention, **channels_of(prediction)}
     tiles = []
     for patch, square in zip(patches.tolist(), _squares(prediction, patches), strict=True):
-        numbers = {"attention": float(attention[patch]), "attention_x_mean": float(attention[patch] * len(attention))}
-        if error is not None:
-            numbers["error"] = float(error[patch])
+        numbers = {name: float(channel[patch]) for name, channel in values.items()}
         tiles.append(to_feature(Region(square, f"patch {patch}"), "tile", numbers, number=patch))
     return tiles
 

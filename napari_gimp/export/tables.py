@@ -1,4 +1,4 @@
-"""The numbers of a prediction: ``prediction.json``, ``patches.csv`` and ``run.json``."""
+"""The numbers of a prediction: ``prediction.json``, ``patches.csv``, ``genes.csv`` and ``run.json``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from napari_gimp.export.plain import NOTICE, write_json
 from napari_gimp.files import appearing
 from napari_gimp.types import Prediction
 
 FORMAT_VERSION = 1
+TOP_GENES = 50
 WRITERS = ("napari-gimp", "matplotlib", "numpy", "ome-zarr", "shapely", "zarr")
 
 
@@ -35,7 +37,8 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
             "probabilities": {name: _by_class(prediction, row) for name, row in prediction.probabilities.items()},
             "spread": None if prediction.spread is None else _by_class(prediction, prediction.spread),
             "gene_coverage": prediction.coverage,
-            "group_attention": prediction.group_attention,
+            "gene_groups": _groups(prediction),
+            "gene_attribution": _attribution(prediction),
             "patches": len(prediction.grid),
             "missing_patches": len(prediction.missing_yx),
             "partial": prediction.partial,
@@ -49,12 +52,82 @@ def _by_class(prediction: Prediction, values: np.ndarray) -> dict[str, float]:
     return dict(zip(prediction.classes, np.asarray(values, float).tolist(), strict=True))
 
 
+def _groups(prediction: Prediction) -> list[dict[str, Any]] | None:
+    """Name, size and attention of each gene group, most attended first."""
+    if prediction.group_attention is None:
+        return None
+    order = np.argsort(-prediction.group_attention, kind="stable")
+    attention, groups = prediction.group_attention, prediction.groups
+    return [
+        {"group": groups[k].name, "genes": len(groups[k].genes), "attention": float(attention[k])}
+        for k in order.tolist()
+    ]
+
+
+def _attribution(prediction: Prediction) -> dict[str, Any] | None:
+    """By class: the completeness error, and the genes that add most to the logit or take most from it."""
+    if prediction.gene_attribution is None or prediction.attribution_error is None:
+        return None
+    by_class = {
+        name: {
+            "completeness_error": float(error),
+            "sum": float(values.sum()),
+            "top_genes": {prediction.genes[g]: float(values[g]) for g in top_genes(values, TOP_GENES)},
+        }
+        for name, values, error in zip(
+            prediction.classes, prediction.gene_attribution, prediction.attribution_error, strict=True
+        )
+    }
+    return {"method": "integrated gradients of the class logit from the cohort mean", "by_class": by_class}
+
+
+def top_genes(values: Float[np.ndarray, " G"], count: int) -> list[int]:
+    """Indices of the genes whose attribution is largest, whatever its sign; none that is 0."""
+    order = np.argsort(-np.abs(values), kind="stable")[:count]
+    return [g for g in order.tolist() if values[g] != 0]
+
+
+def gene_table(prediction: Prediction) -> pd.DataFrame:
+    """One row a gene of the model: its value in working scale (empty: missing), z, attribution per class, its groups.
+
+    ``missing`` 1: the profile lacks the gene, the cohort mean stands in for it. A gene of several groups names them
+    all, with " | " between. Without a profile the table is empty.
+    """
+    genes, groups = prediction.genes, _groups_of(prediction)
+    values: dict[str, Any] = {
+        "gene": genes,
+        "value": np.array([]) if prediction.expression is None else prediction.expression,
+        "z": np.array([]) if prediction.gene_z is None else prediction.gene_z,
+    }
+    attribution = np.empty((len(prediction.classes), 0))
+    attribution = attribution if prediction.gene_attribution is None else prediction.gene_attribution
+    values |= {f"attribution_{name}": row for name, row in zip(prediction.classes, attribution, strict=True)}
+    values["group"] = [" | ".join(groups.get(gene, ())) for gene in genes]
+    values["missing"] = np.isnan(np.asarray(values["value"], float)).astype(int)
+    return pd.DataFrame(values)
+
+
+def _groups_of(prediction: Prediction) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for group in prediction.groups:
+        for gene in dict.fromkeys(group.genes):
+            found.setdefault(gene, []).append(group.name)
+    return found
+
+
+def write_genes(path: Path, prediction: Prediction) -> None:
+    """Write ``gene_table`` as CSV; empty fields are unknown values."""
+    with appearing(path) as part:
+        gene_table(prediction).to_csv(part, index=False, float_format="%.9g", lineterminator="\n")
+
+
 def patch_table(prediction: Prediction) -> pd.DataFrame:
     """One row a patch in scan order, then one a patch that could not be read (``missing`` 1, no values).
 
     ``x_px … height_px``: corner and size in level-0 pixels; ``…_um``: the same in um, empty where the slide's um per
     pixel is unknown. ``attention`` sums to 1 over the slide, ``attention_x_mean`` is 1 for the average patch;
-    ``support_<class>`` where it was computed.
+    ``support_<class>`` is what a patch adds to that class logit, where it was computed; ``support_<class>_without_<gene
+    group>`` how that changes when the group is set to the cohort mean.
     """
     grid, read, missing = prediction.grid, len(prediction.grid), len(prediction.missing_yx)
     corners = np.concatenate([grid.coords_yx, prediction.missing_yx]).astype(float)
@@ -73,6 +146,9 @@ def patch_table(prediction: Prediction) -> pd.DataFrame:
     if prediction.class_support is not None:
         rows = zip(prediction.classes, prediction.class_support, strict=True)
         values.update({f"support_{name}": _filled(row, missing) for name, row in rows})
+    for group, change in prediction.group_support.items():
+        rows = zip(prediction.classes, change, strict=True)
+        values.update({f"support_{name}_without_{group}": _filled(row, missing) for name, row in rows})
     return pd.DataFrame(values).astype(dict.fromkeys(("patch", "row", "column"), "Int64"))
 
 
