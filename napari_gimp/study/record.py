@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,9 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
+from napari_gimp.files import write_whole
+from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.gimp.train import Step
 from napari_gimp.gimp.trainconfig import TrainConfig
+from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.preparation import Split
 from napari_gimp.types import Case
@@ -55,6 +63,116 @@ def case_hash(case: Case) -> str:
     return hashlib.sha256(case.case_id.encode()).hexdigest()[:16]
 
 
+def run_identity(
+    cohort: Cohort, split: Split, model: ModelConfig, training: TrainConfig, **more: Any
+) -> dict[str, Any]:
+    """What must be the same for a training to go on from its running state: JSON values, cases as one hash."""
+    inputs = [[case_hash(cohort.cases[i]), bool(cohort.has_image[i]), bool(cohort.has_genes[i])] for i in split.train]
+    held = [case_hash(cohort.cases[i]) for i in split.validation]
+    named = {
+        "training cases": inputs,
+        "validation cases": held,
+        "genes": [*cohort.genes, cohort.scale],
+        "features": [cohort.encoder, cohort.embedding_dim],
+        "classes": list(cohort.classes),
+    }
+    hashed = {name: hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16] for name, value in named.items()}
+    return {"model": asdict(model), "training": asdict(training), **hashed, **more}
+
+
+class TensorBoardLog:
+    """Losses for TensorBoard, a tag per stage and figure; without a folder it does nothing.
+
+    Raises
+    ------
+    InputError
+        TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._writer: Any = None
+        if folder is None:
+            return
+        if importlib.util.find_spec("tensorboard") is None:
+            raise InputError(
+                "TensorBoard logging: expected the package tensorboard, found none;"
+                ' install it with pip install "napari-gimp[tensorboard]".'
+            )
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def add(self, step: Step) -> None:
+        """Note a step."""
+        if self._writer is not None:
+            for name, value in _figures(step).items():
+                self._writer.add_scalar(f"{step.stage}/{name}", value, step.step)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _figures(step: Step) -> dict[str, float]:
+    held = {f"validation_{name}": loss for name, loss in (step.validation or {}).items()}
+    return {"loss": step.total, **step.losses, **held}
+
+
+def write_history(out: Path, history: Sequence[Step]) -> None:
+    """``<out>.history.csv`` and, where there is an epoch, ``<out>.history.png`` beside a checkpoint.
+
+    Raises
+    ------
+    InputError
+        They cannot be written.
+    """
+    write_whole(out.with_name(f"{out.name}.history.csv"), history_writer(history))
+    if history:
+        write_whole(out.with_name(f"{out.name}.history.png"), curves_writer(history))
+
+
+def curves_writer(history: Sequence[Step]) -> Callable[[Path], None]:
+    """Draws the curves of the history as a PNG at the path it is given."""
+
+    def fill(path: Path) -> None:
+        curves(history).savefig(path, format="png", dpi=120)
+
+    return fill
+
+
+def curves(history: Sequence[Step]) -> Figure:
+    """A column per stage: losses over its epochs above, shares and margins below; a line marks the best epoch."""
+    table = history_table(history)
+    stages = list(dict.fromkeys(table["stage"]))
+    figure = Figure(figsize=(3.6 * len(stages), 5.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, len(stages), squeeze=False)
+    for upper, lower, stage in zip(above, below, stages, strict=True):
+        rows = table[table["stage"] == stage].dropna(axis="columns", how="all")
+        shares = [name for name in ("accuracy", "active", "image_margin") if name in rows]
+        losses = [name for name in rows.columns if name not in ("stage", "epoch", "best", *shares)]
+        upper.set_title(stage)
+        _draw(upper, rows, losses, "loss")
+        _draw(lower, rows, shares, "share or margin")
+    return figure
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, names: Sequence[str], what: str) -> None:
+    if not names:
+        axes.set_axis_off()
+        return
+    for name in names:
+        style = "--" if name.startswith("validation") else "-"
+        axes.plot(rows["epoch"], rows[name], style, marker=".", label=name.replace("_", " "))
+    best = rows.loc[rows["best"], "epoch"]
+    if len(best):
+        axes.axvline(best.iloc[-1], color="0.7", zorder=0)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(what)
+    axes.legend(fontsize="small", frameon=False)
+
+
 def history_writer(history: Sequence[Step]) -> Callable[[Path], None]:
     """Writes the history to the path it is given."""
 
@@ -68,8 +186,7 @@ def history_table(history: Sequence[Step]) -> pd.DataFrame:
     """Steps -> a row per stage and epoch: mean losses, validation losses, and whether it was the best so far."""
     columns = ["stage", "epoch", "loss", "best"]
     rows = [
-        {"stage": step.stage, "epoch": step.epoch, "loss": step.total, "best": step.best, **step.losses}
-        | {f"validation_{name}": loss for name, loss in (step.validation or {}).items()}
+        {"stage": step.stage, "epoch": step.epoch, "loss": step.total, "best": step.best} | _figures(step)
         for step in history
     ]
     epochs = pd.DataFrame(rows, columns=None if rows else columns).groupby(columns[:2], sort=False)
