@@ -45,7 +45,8 @@ def _genes(axis: Axes, prediction: Prediction) -> None:
     values, z = prediction.gene_attribution[best_class(prediction)], prediction.gene_z
     shown = top_genes(values, MOST_GENES)
     names = [f"{_short(prediction.genes[g])}  ({z[g]:+.1f})" for g in shown]
-    axis.barh(names, values[shown], color=[FOR if values[g] > 0 else AGAINST for g in shown])
+    axis.barh(range(len(shown)), values[shown], color=[FOR if values[g] > 0 else AGAINST for g in shown])
+    axis.set_yticks(range(len(shown)), names)
     axis.axvline(0, color="black", linewidth=0.6)
     axis.set_title(f"genes that move the logit of {prediction.classes[best_class(prediction)]} most", fontsize=9)
     axis.set_xlabel("attribution (in brackets: z against the cohort)", fontsize=8)
@@ -56,7 +57,8 @@ def _groups(axis: Axes, prediction: Prediction) -> None:
     assert prediction.group_attention is not None
     shown = np.argsort(-prediction.group_attention, kind="stable")[:MOST_GROUPS].tolist()
     names = [f"{_short(prediction.groups[k].name)}  ({len(prediction.groups[k].genes)})" for k in shown]
-    axis.barh(names, prediction.group_attention[shown], color=ATTENTION)
+    axis.barh(range(len(shown)), prediction.group_attention[shown], color=ATTENTION)
+    axis.set_yticks(range(len(shown)), names)
     axis.axvline(1 / len(prediction.groups), color="black", linewidth=0.8, linestyle=":")
     axis.set_title("attention to gene groups (dotted: all alike)", fontsize=9)
     axis.set_xlabel("share of attention (in brackets: genes of the group)", fontsize=8)

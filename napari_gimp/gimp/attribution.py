@@ -73,19 +73,19 @@ def gene_attribution(
     most_steps
         Where to stop halving; the error that is left is in the result.
     """
-    ways = [_Way.of(m, genes, None if outputs is None else outputs[i]) for i, m in enumerate(members)]
-    difference = _mean([way.logits(way.z[None]) - way.logits(0 * way.z[None]) for way in ways])[0]
+    sides = [GeneSide.of(m, genes, None if outputs is None else outputs[i]) for i, m in enumerate(members)]
+    difference = _mean([side.logits(side.z[None]) - side.logits(0 * side.z[None]) for side in sides])[0]
     scale = difference.abs().clamp(min=LEAST_DIFFERENCE)
-    stretches = [_stretch(ways, 0.0, 1.0)]
+    stretches = [_stretch(sides, 0.0, 1.0)]
     steps = NODES
     while _is_off(stretches, tolerance * scale) and steps + 2 * NODES <= most_steps:
         worst = stretches.pop(int(np.argmax([float((each.off / scale).max()) for each in stretches])))
         middle = (worst.start + worst.end) / 2
-        stretches += [_stretch(ways, worst.start, middle), _stretch(ways, middle, worst.end)]
+        stretches += [_stretch(sides, worst.start, middle), _stretch(sides, middle, worst.end)]
         steps += 2 * NODES
     values = torch.stack([each.part for each in stretches]).sum(0)
     error = (values.sum(1) - difference).abs() / scale
-    z = _mean([way.z for way in ways])
+    z = _mean([side.z for side in sides])
     return GeneAttribution(values.numpy(), z.numpy(), difference.numpy(), error.numpy(), steps)
 
 
@@ -103,8 +103,8 @@ def _is_off(stretches: Sequence[_Stretch], allowed: Float[Tensor, " C"]) -> bool
     return bool((torch.stack([each.off for each in stretches]).sum(0) > allowed).any())
 
 
-def _stretch(ways: Sequence[_Way], start: float, end: float) -> _Stretch:
-    part, change = (_mean(found) for found in zip(*(way.stretch(start, end) for way in ways), strict=True))
+def _stretch(sides: Sequence[GeneSide], start: float, end: float) -> _Stretch:
+    part, change = (_mean(found) for found in zip(*(side.stretch(start, end) for side in sides), strict=True))
     return _Stretch(start, end, part, (part.sum(1) - change).abs())
 
 
@@ -113,8 +113,8 @@ def _mean(tensors: Sequence[Tensor]) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class _Way:
-    """The straight way of one member from the cohort mean (0) to a standardised profile ``z`` (1), in float64."""
+class GeneSide:
+    """The gene side of one member in float64, the image held fixed; ``z`` is the standardised profile of a case."""
 
     encoder: nn.Module
     head: ConcatHead | SumHead
@@ -123,7 +123,7 @@ class _Way:
     absent: Float[Tensor, " d"]
 
     @classmethod
-    def of(cls, member: GiMP, genes: Float[np.ndarray, " G"], output: GiMPOutput | None) -> _Way:
+    def of(cls, member: GiMP, genes: Float[np.ndarray, " G"], output: GiMPOutput | None) -> GeneSide:
         """The image's class token is taken over as it is."""
         device = "cpu" if member.device.type == "mps" else member.device  # mps has no float64
         assert member.gene_encoder is not None  # the model knows genes
@@ -149,7 +149,7 @@ class _Way:
         return self.head.answers(image, genes, points)["both"]
 
     def stretch(self, start: float, end: float) -> tuple[Float[Tensor, "C G"], Float[Tensor, " C"]]:
-        """What each gene adds on a stretch, by its gradients, and what the logits change by."""
+        """What each gene adds between two shares of ``z``, by its gradients, and what the logits change by."""
         nodes, weights = np.polynomial.legendre.leggauss(NODES)
         places = torch.from_numpy(np.concatenate([[-1], nodes, [1]]) + 1).to(self.z) / 2 * (end - start) + start
         weight = torch.from_numpy(np.concatenate([[0], weights, [0]])).to(self.z) / 2 * (end - start)
