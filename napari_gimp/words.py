@@ -71,12 +71,12 @@ def verdict(prediction: Prediction) -> str:
     best = int(values.argmax())
     partial = "" if prediction.partial >= 1 else f" (partial: {prediction.partial:.0%} of the patches)"
     inputs = MODALITY_WORDS[prediction.modality]
-    return f"{prediction.classes[best]}: probability {_share(values[best])}, from {inputs}{partial}"
+    return f"{prediction.classes[best]}: probability {share(values[best])}, from {inputs}{partial}"
 
 
-def _share(probability: float) -> str:
-    """Two digits; a model is never certain, so 1 is never written."""
-    return f"{probability:.2f}" if probability < 0.995 else "over 0.99"
+def share(probability: float) -> str:
+    """Two digits; a model is never certain, so neither 1 nor 0 is ever written."""
+    return ">0.99" if probability >= 0.995 else "<0.01" if probability < 0.005 else f"{probability:.2f}"
 
 
 def probability_rows(prediction: Prediction) -> list[tuple[str, list[float]]]:
@@ -96,7 +96,10 @@ def result_notes(prediction: Prediction) -> tuple[str, ...]:
         grave = [f"The model was trained on {prediction.synthetic} data: no evidence about patients."]
     notes = [*grave, f"{len(prediction.grid)} patches."]
     if len(prediction.missing_yx):
-        notes.append(f"{len(prediction.missing_yx)} patches could not be read and were left out.")
+        missing = len(prediction.missing_yx)
+        notes.append(
+            f"{prediction.slide.name}: {missing} of {len(prediction.grid) + missing} patches could not be read."
+        )
     if prediction.sample is not None and prediction.coverage is not None:
         notes.append(f"Gene profile {prediction.sample}, {prediction.coverage:.0%} of the model's genes.")
     if prediction.sample is None and not any("No gene profile" in note for note in prediction.notes):

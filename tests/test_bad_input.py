@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-import bad_input_models
-import bad_input_outputs
-import bad_input_slides
-import numpy as np
 import pytest
 from bad_input_lab import ROWS, Desk, Lab
+from bad_input_page import Promise, make_desk, make_lab, promises  # noqa: F401 fixtures
 
-from napari_gimp import pipeline
 from napari_gimp.cli import main
-from napari_gimp.encoders.load import load_encoder
-from napari_gimp.slides import open_slide
 from napari_gimp.synthetic.slide import write_pyramid
 
-MAKERS = (bad_input_slides, bad_input_outputs, bad_input_models)
-"""Importing them has filled ROWS."""
-TABLE = Path(__file__).parents[1] / "docs" / "bad-input.md"
 EXIT_CODES = {"refused": 2, "works, warns": 0, "the others are done": 2, "refused, goes on later": 2}
-
-
-@dataclass(frozen=True)
-class Promise:
-    """One row of the table: what a user is told. In its sentence ``…`` stands for anything."""
-
-    input: str
-    happens: str
-    says: str
-
-
-def promises() -> dict[str, Promise]:
-    """The rows of all tables of the page."""
-    lines = TABLE.read_text(encoding="utf-8").splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    rows = [Promise(*row) for row in cells if row[0] != "Input" and not row[0].startswith("--")]
-    assert len({row.input for row in rows}) == len(rows)
-    return {row.input: row for row in rows}
 
 
 @dataclass(frozen=True)
@@ -62,25 +33,6 @@ def run(args: list[str | Path]) -> Outcome:
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
         main([str(item) for item in args])
     return Outcome(int(end.value.code or 0), out.getvalue(), err.getvalue())
-
-
-@pytest.fixture(scope="module")
-def lab(tiny, tmp_path_factory) -> Lab:
-    folder = tmp_path_factory.mktemp("lab")
-    bag = folder / "synthetic_lung.h5"
-    with open_slide(tiny.slide) as slide:
-        pixels = np.asarray(slide.levels[0][:])
-        for _ in pipeline.embed(slide, load_encoder("colour-texture", device="cpu"), bag):
-            pass
-    middle = pixels[384:896, 384:896]
-    tissue = np.tile(middle, (3, 3, 1))[:1280, :1280]
-    return Lab(tiny, tissue, bag, folder / "cache")
-
-
-@pytest.fixture
-def desk(tmp_path, monkeypatch) -> Iterator[Desk]:
-    with monkeypatch.context() as patch:
-        yield Desk(tmp_path, patch)
 
 
 def files_below(folder: Path) -> dict[Path, bytes]:
@@ -118,15 +70,14 @@ def test_row(name: str, lab: Lab, desk: Desk) -> None:
 
 def check_words(promise: Promise, outcome: Outcome) -> None:
     """The sentence stands on stderr: as the one line of reason where the input is refused."""
-    sentence = ".*".join(re.escape(part.strip("`")) for part in promise.says.split("…"))
     lines = outcome.err.splitlines()
     reasons = [line for line in lines if line.startswith("napari-gimp: ")]
     if promise.happens.startswith("refused"):
         assert reasons == lines[-1:]
-        assert re.fullmatch(f"napari-gimp: {sentence}", reasons[0]), reasons[0]
+        assert promise.sentence.fullmatch(reasons[0].removeprefix("napari-gimp: ")), reasons[0]
         return
     assert not reasons
-    assert any(re.fullmatch(sentence, line) for line in lines), outcome.err
+    assert any(promise.sentence.fullmatch(line) for line in lines), outcome.err
 
 
 @pytest.mark.parametrize("kept", [0.00005, 0.001, 0.02, 0.2, 0.5, 0.85, 0.97, 0.999])

@@ -22,6 +22,7 @@ from napari_gimp.plugin.session import Grain, ViewSettings
 from napari_gimp.settings import InputError, describe
 from napari_gimp.slides.tissue import TissueSettings
 from napari_gimp.types import MapSettings, PatchSpec
+from napari_gimp.words import share
 
 CONFIGS = (PatchSpec, Grain, TissueSettings, MapSettings, ViewSettings)
 FIELDS = [(config, name) for config in CONFIGS for name in describe(config)]
@@ -239,3 +240,35 @@ def test_a_preferred_encoder_comes_back_with_a_checkpoint_that_it_may_be_of(qapp
     assert panel.model_values()["encoder"] is None
     panel.model.suit_encoder("uni-0123456789ab")
     assert panel.model_values()["encoder"] == "hub:uni"
+
+
+def test_an_encoder_file_is_named_in_the_encoder_box_and_gives_way_to_a_name(
+    qapp: QApplication, tmp_path: Path
+) -> None:
+    panel, said = Panel(("colour-texture",), encoder="/nets/preferred.onnx"), []
+    model = panel.model
+    assert model.encoder.currentText() == "preferred.onnx"
+    model.changed.connect(lambda: said.append(panel.model_values()["encoder"]))
+    for name in ("first.onnx", "second.onnx"):
+        model.encoder_file.line.setText(str(tmp_path / name))
+        model.encoder_file.line.editingFinished.emit()
+        assert model.encoder.currentText() == name
+        assert model.encoder.toolTip() == str(tmp_path / name)
+    model.encoder.setCurrentText("colour-texture")
+    assert model.encoder_file.line.text() == ""
+    assert said == [str(tmp_path / "first.onnx"), str(tmp_path / "second.onnx"), "colour-texture"]
+    model.encoder.setCurrentText("")
+    QTest.keyClicks(model.encoder.lineEdit(), "/nets/third.onnx")
+    assert panel.model_values()["encoder"] == "/nets/third.onnx"
+    assert model.encoder.currentText() == "third.onnx"
+    model.encoder_file.line.clear()
+    assert panel.model_values()["encoder"] is None
+    panel.deleteLater()
+
+
+@pytest.mark.parametrize(("probability", "said"), [(0.9951, ">0.99"), (0.994, "0.99"), (0.5, "0.50"), (0.004, "<0.01")])
+def test_the_table_and_the_headline_say_a_probability_alike(qapp: QApplication, probability: float, said: str) -> None:
+    panel = Panel(("colour-texture",))
+    panel.result.set_probabilities(("A", "B"), [("image", (probability, 1 - probability))])
+    assert panel.result.table.item(0, 0).text() == said == share(probability)
+    panel.deleteLater()

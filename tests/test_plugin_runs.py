@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from plugin_cases import MPP, fake_analysis, prediction_of, write_expression
 from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_gimp.genes import read_expression
 from napari_gimp.plugin import job, layers
+from napari_gimp.plugin.host import slide_of
 from napari_gimp.types import PatchGrid, Progress
 
 pytestmark = pytest.mark.window
@@ -248,3 +251,73 @@ def test_lattices_of_an_earlier_run_go(room: Room, monkeypatch: pytest.MonkeyPat
     room.widget.run()
     room.settle()
     assert lattices() == {0}
+
+
+def type_mpp(room: Room, text: str) -> None:
+    field = room.widget.panel.slide.mpp
+    field.selectAll()
+    QTest.keyClicks(field, text)
+    QTest.keyClick(field, Qt.Key.Key_Return)
+
+
+def test_the_pixel_size_of_the_file_can_be_overridden_and_that_is_said(room: Room) -> None:
+    layer, panel = room.open(), room.widget.panel
+    assert panel.slide.mpp.isVisibleTo(panel)
+    assert panel.slide.mpp.value() == pytest.approx(MPP, abs=1e-4)
+    QTest.keyClick(panel.slide.mpp, Qt.Key.Key_Return)
+    assert slide_of(layer).facts.mpp_yx == pytest.approx((MPP, MPP), rel=1e-5)
+    type_mpp(room, "0.3")
+    assert tuple(layer.scale) == (0.3, 0.3)
+    assert "0.3 um per pixel as given by the user (before: 0.263" in panel.slide.facts.text()
+    room.widget.run()
+    room.settle()
+    assert room.widget.session.prediction.slide.mpp_yx == (0.3, 0.3)
+
+
+@pytest.mark.parametrize("typed", ["50", "0.01", "0"])
+def test_a_pixel_size_that_no_slide_has_is_refused_and_not_made_to_fit(room: Room, typed: str) -> None:
+    layer, panel = room.open(), room.widget.panel
+    type_mpp(room, typed)
+    assert (
+        panel.error.sentence.text() == f"Expected 0.05 to 20.0 um per pixel, found {typed} x {typed}; check the unit."
+    )
+    assert panel.slide.mpp.value() == pytest.approx(MPP, abs=1e-4)
+    assert tuple(layer.scale) == pytest.approx((MPP, MPP), rel=1e-5)
+
+
+def test_what_is_typed_as_pixel_size_stays_while_something_else_changes(room: Room) -> None:
+    room.open()
+    field = room.widget.panel.slide.mpp
+    field.selectAll()
+    QTest.keyClicks(field, "0.4")
+    room.widget.session.change(device="cpu")
+    assert field.text().startswith("0.4")
+    room.viewer.layers.clear()
+    assert not field.isVisibleTo(room.widget)
+
+
+def test_a_sample_that_is_typed_must_be_in_the_file(room: Room) -> None:
+    room.open()
+    room.widget.inputs.load_profile(write_expression(room.folder / "two.csv", ("slide", "other")))
+    room.settle()
+    samples, session = room.widget.panel.profile.samples, room.widget.session
+    samples.lineEdit().selectAll()
+    QTest.keyClicks(samples.lineEdit(), "TCGA-99")
+    QTest.keyClick(samples.lineEdit(), Qt.Key.Key_Return)
+    assert session.choices.sample is None
+    assert "found 'TCGA-99'" in room.widget.panel.profile.facts.text()
+    assert not room.widget.panel.runs.start.isEnabled()
+    samples.lineEdit().selectAll()
+    QTest.keyClicks(samples.lineEdit(), "slide")
+    QTest.keyClick(samples.lineEdit(), Qt.Key.Key_Return)
+    assert session.choices.sample == "slide"
+
+
+def test_a_profile_that_cannot_be_read_is_not_passed_over_in_silence(room: Room) -> None:
+    room.open()
+    room.widget.inputs.load_profile(room.folder / "none.csv")
+    room.settle()
+    assert "none.csv could not be read" in room.widget.panel.runs.reason.text()
+    assert not room.widget.panel.runs.start.isEnabled()
+    room.widget.panel.profile.file.line.clear()
+    assert room.widget.panel.runs.start.isEnabled()

@@ -30,11 +30,11 @@ def expression(genes: tuple[str, ...] = GENES, samples: tuple[str, ...] = ("S1",
         ({"slide": replace(SLIDE, mpp_yx=None)}, "um per pixel"),
         ({"facts": None, "checkpoint": None}, "Choose a checkpoint"),
         ({"facts": replace(FACTS, encoder=None)}, "does not name its encoder"),
-        ({"facts": replace(FACTS, encoder="uni-0123456789ab")}, "choose its .onnx file"),
+        ({"facts": replace(FACTS, encoder="uni-0123456789ab")}, "expected that encoder's .onnx file"),
         ({"expression": expression()}, "Choose the sample"),
         (
             {"expression": expression(), "sample": "S1", "facts": replace(FACTS, genes=(), expression_scale=None)},
-            "without genes",
+            "trained on images alone",
         ),
         ({"expression": expression(scale="zscore"), "sample": "S1"}, "scale"),
         ({"expression": expression(genes=GENES[:3]), "sample": "S1"}, "3"),
@@ -107,7 +107,7 @@ def test_verdict_names_class_probability_and_inputs() -> None:
     assert words.verdict(alone) == "LUAD: probability 0.70, from image only (partial: 40% of the patches)"
     assert "No gene profile: image only." in words.result_notes(alone)
     sure = prediction(probabilities={"image": np.array([0.9997, 0.0003])}, sample=None, coverage=None)
-    assert words.verdict(sure) == "LUAD: probability over 0.99, from image only"
+    assert words.verdict(sure) == "LUAD: probability >0.99, from image only"
     said = ("No gene profile: the result is image-only.",)
     assert sum("No gene profile" in note for note in words.result_notes(replace(sure, notes=said))) == 1
 
@@ -122,7 +122,7 @@ def test_the_first_note_says_that_the_model_saw_no_patients() -> None:
 
 def test_notes_say_synthetic_and_missing() -> None:
     notes = words.result_notes(prediction(synthetic="synthetic", missing_yx=np.zeros((3, 2), np.int64)))
-    assert "3 patches could not be read and were left out." in notes
+    assert "HE3: 3 of 5 patches could not be read." in notes
     assert any("no evidence about patients" in note for note in notes)
 
 

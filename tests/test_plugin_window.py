@@ -78,7 +78,7 @@ def test_a_run_makes_the_layers_and_says_the_result(room: Room, qtbot: object) -
     assert len(room.layer(layers.TOP).data) <= 20
     assert panel.result.headline.text() == "LUSC: probability 0.75, from image only"
     assert "research use only" in panel.result.caution.text()
-    assert panel.result.table.item(1, 0).text() == "0.750"
+    assert panel.result.table.item(1, 0).text() == "0.75"
     assert [str(unit) for unit in room.viewer.layers.extent.units] == ["micrometer", "micrometer"]
 
 

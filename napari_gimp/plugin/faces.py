@@ -16,6 +16,8 @@ from napari_gimp.settings import InputError
 def show_session(panel: Panel, session: Session) -> None:
     """Everything in the panel that follows from the choices."""
     chosen = session.choices
+    panel.slide.set_has_slide(chosen.slide is not None)
+    panel.slide.show_mpp(None if chosen.slide is None else chosen.slide.mpp_yx)
     panel.slide.facts.setText("" if chosen.slide is None else words.slide_text(chosen.slide))
     panel.model.facts.setText("" if chosen.facts is None else "\n".join(words.checkpoint_words(chosen.facts)))
     panel.runs.set_state(session.running, session.why_not)

@@ -102,7 +102,7 @@ def _adapt(editor: ValueWidget[Any]) -> None:
     if isinstance(editor, RangedWidget):
         native.setKeyboardTracking(False)
     if isinstance(editor, RangedWidget | ComboBox):
-        _calm(native)
+        calm(native)
 
 
 def _label(name: str, unit: str) -> str:
@@ -133,7 +133,7 @@ def tidy(layout: QFormLayout) -> None:
 def combo(name: str, tip: str) -> QComboBox:
     """An empty combo box with a name (for tests and styles) and a tooltip."""
     box = QComboBox(objectName=name, toolTip=tip)
-    _calm(box)
+    calm(box)
     return box
 
 
@@ -147,7 +147,8 @@ class _WheelPasses(QObject):
         return True
 
 
-def _calm(widget: QWidget) -> None:
+def calm(widget: QWidget) -> None:
+    """Let neither the wheel that scrolls past nor its focus change a widget's value."""
     widget.installEventFilter(_WheelPasses(widget))
     widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     if isinstance(widget, QComboBox):

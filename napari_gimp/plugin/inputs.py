@@ -50,7 +50,7 @@ class Inputs:
         self.panel.error.clear()
         self.panel.profile.file.set_path(path)
         self.panel.profile.set_samples((), "")
-        self.session.change(reading=path, expression=None, sample=None, sample_notes=())
+        self.session.change(reading=path, unread=None, expression=None, sample=None, sample_notes=())
         if path is not None:
             number = self._reads
             self._stop = self.jobs.start(
@@ -81,7 +81,7 @@ class Inputs:
 
     def _read_failed(self, error: Exception) -> None:
         self._give_up_reading()
-        self.session.change(reading=None)
+        self.session.change(reading=None, unread=self.session.choices.reading)
         self._fail(error)
 
     def _take_expression(self, expression: Expression) -> None:

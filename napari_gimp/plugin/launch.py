@@ -10,6 +10,7 @@ import napari
 
 from napari_gimp.plugin.preferences import PLUGIN
 from napari_gimp.plugin.widget import GimpWidget
+from napari_gimp.slides import open_slide
 
 WIDGET = "GiMP: analyse slide"
 WINDOW_PX = (1440, 900)
@@ -32,6 +33,11 @@ def open_viewer(
         um per level-0 pixel where the slide does not say.
     run
         Start the analysis as soon as everything is there.
+
+    Raises
+    ------
+    InputError
+        A slide that cannot be opened.
     """
     if sys.platform == "win32":
         importlib.import_module("napari_gimp.pipeline")  # torch must be loaded before Qt there
@@ -55,6 +61,7 @@ def prepare(
     if checkpoint is not None:
         panel.inputs.load_checkpoint(checkpoint)
     if slide is not None:
+        open_slide(slide).close()  # what cannot be opened is refused here, where napari would only show it
         viewer.open(str(slide), plugin=PLUGIN)
     if mpp is not None:
         panel.give_mpp(mpp)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
@@ -11,7 +10,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_gimp.plugin.parts import ErrorBox
 from napari_gimp.plugin.results import ResultSection, RunSection
-from napari_gimp.plugin.sections import CHECKPOINTS_OWN, ModelSection, ProfileSection, SlideSection
+from napari_gimp.plugin.sections import ModelSection, ProfileSection, SlideSection
 
 NARROWEST_PX = 340
 
@@ -43,10 +42,8 @@ class Panel(QWidget):
     def model_values(self) -> dict[str, Any]:
         """What the model section shows, as fields of ``Choices``."""
         model = self.model
-        named = model.encoder.currentText()
-        file: Path | None = model.encoder_file.path
         return {
-            "encoder": str(file) if file else None if named == CHECKPOINTS_OWN else named,
+            "encoder": model.encoder_name,
             "weights": model.weights.path,
             "bag": model.bag.path,
             "device": model.device.currentText(),

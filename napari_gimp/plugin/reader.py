@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import napari
+from napari.utils.notifications import show_error
 
 from napari_gimp.plugin.annotations import shapes_layer
 from napari_gimp.plugin.host import attend, the_slide
 from napari_gimp.plugin.layers import LayerTuple, slide_layer
 from napari_gimp.regions import read_geojson
+from napari_gimp.settings import InputError
 from napari_gimp.slides import open_slide
 
 SUFFIXES = (
     ".svs", ".tif", ".tiff", ".ndpi", ".scn", ".bif", ".vms", ".vmu", ".mrxs", ".svslide", ".czi", ".dcm", ".qptiff",
     ".png", ".jpg", ".jpeg",
 )  # fmt: skip
+NOTHING = [(None,)]
+"""napari's word for a reader that read something and has no layer to show."""
 PathOrPaths = str | Sequence[str]
 
 
@@ -33,12 +38,25 @@ def read_slides(path: PathOrPaths) -> list[LayerTuple]:
     Raises
     ------
     InputError
-        A file that cannot be opened: one sentence.
+        A file that cannot be opened, and no window to say so in: one sentence.
     """
     viewer = napari.current_viewer()
     if viewer is not None:
         attend(viewer)
-    return [slide_layer(open_slide(p)) for p in ([path] if isinstance(path, str) else path)]
+    return _those_that_open([path] if isinstance(path, str) else path, lambda p: slide_layer(open_slide(p)))
+
+
+def _those_that_open(paths: Sequence[str], read: Callable[[str], LayerTuple]) -> list[Any]:
+    """Layers of what can be read; the others' sentences are shown: an error would be buried in napari's own words."""
+    made: list[Any] = []
+    for path in paths:
+        try:
+            made.append(read(path))
+        except InputError as error:
+            if napari.current_viewer() is None:
+                raise
+            show_error(str(error))
+    return made or NOTHING
 
 
 def get_annotation_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerTuple]] | None:
@@ -53,8 +71,7 @@ def read_annotations(path: PathOrPaths) -> list[LayerTuple]:
     Raises
     ------
     InputError
-        No slide that they could lie on; no GeoJSON.
+        No slide that they could lie on; no GeoJSON; and no window to say so in.
     """
     paths = [path] if isinstance(path, str) else path
-    facts = the_slide()
-    return [shapes_layer(read_geojson(Path(p)), facts, Path(p).stem) for p in paths]
+    return _those_that_open(paths, lambda p: shapes_layer(read_geojson(Path(p)), the_slide(), Path(p).stem))

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_gimp.plugin.forms import SettingsForm, combo
 from napari_gimp.plugin.parts import Words, fill, folded, silently
 from napari_gimp.plugin.session import MEAN_HEAD, ViewSettings
-from napari_gimp.words import RESEARCH_ONLY
+from napari_gimp.words import RESEARCH_ONLY, share
 
 
 class RunSection(QWidget):
@@ -134,7 +134,7 @@ class ResultSection(QGroupBox):
 
     def set_probabilities(self, classes: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> None:
         """One row per class, one column per kind of input."""
-        cells = [(name, [f"{values[k]:.3f}" for _, values in rows]) for k, name in enumerate(classes)]
+        cells = [(name, [share(values[k]) for _, values in rows]) for k, name in enumerate(classes)]
         _show_table(self.table, [name for name, _ in rows], cells)
 
     def set_patches(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

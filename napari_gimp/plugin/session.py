@@ -64,12 +64,14 @@ class Grain:
 class Choices:
     """Everything chosen so far. ``path`` and ``slide`` come together, as do ``checkpoint`` and ``facts``.
 
-    ``reading`` is the expression file that is being read, None once ``expression`` is there or none is wanted.
+    ``reading`` is the expression file that is being read, None once ``expression`` is there or none is wanted;
+    ``unread`` the one that could not be.
     """
 
     path: Path | None = None
     slide: SlideFacts | None = None
     reading: Path | None = None
+    unread: Path | None = None
     expression: Expression | None = None
     sample: str | None = None
     sample_notes: tuple[str, ...] = ()
@@ -127,8 +129,15 @@ def why_not(choices: Choices) -> str:
 def _slide_reason(choices: Choices) -> str:
     if choices.slide is None:
         return "Open a slide: drop a file on the window, or take the sample in File > Open Sample."
-    if choices.slide.mpp_yx is None:
-        return f"{choices.slide.name} does not say how large a pixel is: give um per pixel above."
+    return _said_by(choices.slide.known_mpp_yx)
+
+
+def _said_by(check: Callable[[], object]) -> str:
+    """Why a check refuses, empty when it does not."""
+    try:
+        check()
+    except InputError as error:
+        return str(error)
     return ""
 
 
@@ -141,8 +150,8 @@ def _checkpoint_reason(choices: Choices) -> str:
         return f"Checkpoint {choices.facts.name} does not name its encoder: choose one, or give a file of embeddings."
     if built_in(choices.facts.encoder) is None:
         return (
-            f"Checkpoint {choices.facts.name} was trained with encoder {choices.facts.encoder}, which is not built in:"
-            " choose its .onnx file under Encoder and embeddings, or give a file of embeddings."
+            f"Checkpoint {choices.facts.name} was trained with encoder {choices.facts.encoder}: expected that encoder's"
+            " .onnx file or hub:NAME, found none; give it with --encoder, or in the panel under Encoder and embeddings."
         )
     return ""
 
@@ -160,17 +169,15 @@ def can_be(encoder: str, encoder_id: str) -> bool:
 def _profile_reason(choices: Choices) -> str:
     if choices.reading is not None:
         return f"The gene profile {choices.reading.name} is being read: wait for it, or remove it."
+    if choices.unread is not None:
+        return f"The gene profile {choices.unread.name} could not be read: choose another one, or remove it."
     if choices.expression is None:
         return ""
     if choices.sample is None:
         return "Choose the sample of this slide's patient, or remove the gene profile."
     if choices.facts is not None and not choices.facts.genes:
-        return f"Checkpoint {choices.facts.name} was trained without genes: remove the gene profile."
-    try:
-        aligned(choices)
-    except InputError as error:
-        return str(error)
-    return ""
+        return f"Checkpoint {choices.facts.name} was trained on images alone: leave the gene profile out."
+    return _said_by(lambda: aligned(choices))
 
 
 class Session:

@@ -94,7 +94,6 @@ class GimpWidget(QWidget):
             self.session.change(path=None, slide=None)
             return
         self.session.change(path=Path(slide.path), slide=slide.facts)
-        self.panel.slide.ask_mpp(slide.facts.mpp_yx is None)
         profile = layer.metadata.get("profile")
         chosen = self.session.choices
         if profile is not None and chosen.expression is None and chosen.reading is None:
@@ -133,6 +132,7 @@ class GimpWidget(QWidget):
         """Set um per pixel of the chosen slide: layer and drawings move to um, results of the old size go."""
         slide = slide_of(self._layer)
         if self._layer is None or slide is None or not self._sane(lambda: check_mpp((mpp, mpp))):
+            self.panel.slide.take_back_mpp()
             return
         old = slide.facts
         if old.mpp_yx == (mpp, mpp):
