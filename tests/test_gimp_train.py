@@ -9,15 +9,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_gimp.gimp.batches import balanced_batches, drop_modalities, pad_samples, random_patches
+from napari_gimp.gimp.batches import (
+    Batch,
+    balanced_batches,
+    drop_modalities,
+    epoch_batches,
+    pad_samples,
+    random_patches,
+    sampling_weights,
+)
 from napari_gimp.gimp.model import GiMP, ModelConfig
-from napari_gimp.gimp.stages import PretrainStage
+from napari_gimp.gimp.stages import FinetuneStage, LabelsStage, PretrainStage, cross_entropy
 from napari_gimp.gimp.train import (
     TrainConfig,
     case_logits,
     finetune,
     make_fabric,
     pretrain,
+    pretrain_labels,
     refit_decoder,
     train_genes,
     validation_losses,
@@ -113,6 +122,141 @@ def test_pretraining_without_positions_is_refused():
     model = GiMP(replace(MODEL, position="none"), embedding_dim=WIDTH, genes=GENES, classes=2)
     with pytest.raises(InputError, match="position"):
         run_step(pretrain, model, make_samples(4, 0))
+    with pytest.raises(InputError, match="position"):
+        run_step(pretrain_labels, model, make_samples(4, 0), replace(FAST, objective="both"))
+    steps = run_step(pretrain, model, make_samples(8, 0), replace(FAST, reconstruction_weight=0.0))
+    assert set(steps[0].losses) == {"triplet", "active", "image_margin"}
+    assert steps[0].total == steps[0].losses["triplet"]
+
+
+def image_axis(model: GiMP, samples: list[Sample]) -> float:
+    """Share of the cases that the class tokens' first principal axis puts on the side of their label."""
+    with torch.no_grad():
+        cls = torch.cat([model.eval()(*pad_samples([s], "image").inputs).cls_image for s in samples])
+    side = torch.pca_lowrank(cls, q=2)[0][:, 0] > 0
+    right = float((side.numpy() == labels_of(samples)).mean())
+    return max(right, 1 - right)
+
+
+def test_labels_teach_the_aggregator_alone_and_their_head_is_thrown_away():
+    model, train, test = make_model(), make_samples(48, 1), make_samples(60, 2)
+    before = snapshot(model)
+    config = replace(FAST, epochs_pretrain=8, lr_pretrain=1e-2, patches_pretrain=8, schedule="one-cycle")
+    labels = labels_of(train) + 3  # classes that the model does not have
+    fabric, generator = make_fabric("cpu"), torch.Generator().manual_seed(0)
+    steps = list(pretrain_labels(model, train, labels, config, fabric, generator))
+    assert changed(before, model) == {"aggregator"}
+    assert set(steps[0].losses) == {"labels", "accuracy"}
+    assert steps[-1].losses["labels"] < 0.3 * steps[0].losses["labels"]
+    assert image_axis(model, test) > 0.85
+    with pytest.raises(InputError, match="at least two classes"):
+        pretrain_labels(model, train, labels * 0, config, fabric, generator)
+
+
+@pytest.mark.parametrize("objective", ["mpm", "both"])
+def test_masked_patches_teach_the_aggregator_without_or_beside_labels(objective):
+    model, train = make_model(), alike_within(make_samples(32, 1))
+    before = snapshot(model)
+    config = replace(FAST, epochs_pretrain=6, lr_pretrain=1e-2, objective=objective, reconstruction_weight=2.0)
+    steps = run_step(pretrain_labels, model, train, config)
+    assert changed(before, model) == {"aggregator", "decoder"}
+    names = {"reconstruction"} if objective == "mpm" else {"reconstruction", "labels", "accuracy"}
+    assert set(steps[0].losses) == names
+    assert steps[-1].losses["reconstruction"] < steps[0].losses["reconstruction"]
+    parts = 2 * steps[0].losses["reconstruction"] + steps[0].losses.get("labels", 0.0)
+    assert steps[0].total == pytest.approx(parts, rel=1e-5)
+
+
+def test_site_shifts_move_a_whole_bag_along_one_of_them():
+    samples = make_samples(300, 1)
+    shifts = torch.zeros(2, WIDTH)
+    shifts[0, 1], shifts[1, 4] = 3.0, 5.0
+    stage = LabelsStage(make_model(), replace(FAST, shift_scale=0.5, patches_pretrain=0), 2, shifts)
+    moved = stage.batch(samples, torch.Generator().manual_seed(0))["embeddings"]
+    plain = pad_samples(samples, "image")
+    apart = [(m - p)[~pad] for m, p, pad in zip(moved, plain.embeddings, plain.padding, strict=True)]
+    for own in apart:
+        torch.testing.assert_close(own, own[:1].expand(len(own), -1), atol=1e-5, rtol=0)
+    difference = torch.stack([own[0] for own in apart])
+    assert ((difference.abs() > 1e-4).sum(1) <= 1).all()
+    assert 100 < (difference[:, 1].abs() > 1e-4).sum() < 200
+    for place, size in ((1, 1.5), (4, 2.5)):
+        own = difference[difference[:, place].abs() > 1e-4, place]
+        assert own.std().item() == pytest.approx(size, rel=0.2)
+    assert samples[0].embeddings is not None
+    np.testing.assert_array_equal(samples[0].embeddings, make_samples(1, 1)[0].embeddings)
+
+
+def test_sampling_weights_by_hand():
+    types, sites = np.array([0, 0, 0, 0, 1, 1]), np.array([7, 7, 7, 8, 8, 8])
+    np.testing.assert_allclose(sampling_weights(types, sites) ** -2, [3, 3, 3, 1, 2, 2])
+
+
+def test_case_weights_say_how_often_a_case_is_drawn_or_how_much_it_counts():
+    labels, weights = np.zeros(1000, np.int64), np.r_[np.full(500, 3.0), np.full(500, 1.0)]
+    drawn = np.concatenate(list(epoch_batches(labels, 64, torch.Generator().manual_seed(0), weights)))
+    assert len(drawn) == 1000
+    assert (drawn < 500).mean() == pytest.approx(0.75, abs=0.04)
+    once = np.concatenate(list(epoch_batches(labels, 64, torch.Generator().manual_seed(0), balance=False)))
+    assert sorted(once) == list(range(1000))
+    logits, chosen = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 1])
+    alone = [float(cross_entropy(logits[i : i + 1], chosen[i : i + 1])["loss"]) for i in range(4)]
+    found = cross_entropy(logits, chosen, torch.tensor([0.5, 0.25, 0.25, 0.0]))
+    assert float(found["loss"]) == pytest.approx(0.5 * alone[0] + 0.25 * alone[1] + 0.25 * alone[2])
+
+
+def test_loss_weights_of_zero_leave_cases_out():
+    weights = []
+    for spoilt in (False, True):
+        train = make_samples(16, 1)
+        labels = labels_of(train)
+        labels[8:] = 1 - labels[8:] if spoilt else labels[8:]
+        config = replace(FAST, epochs_pretrain=1, weigh="loss", balance=False, batch_size=16)
+        model, fabric, generator = make_model(), make_fabric("cpu"), torch.Generator().manual_seed(0)
+        counts = np.r_[np.ones(8), np.zeros(8)]
+        assert len(list(pretrain_labels(model, train, labels, config, fabric, generator, counts))) == 1
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*weights)
+
+
+def test_one_cycle_rises_to_the_rate_and_falls_and_cosine_only_falls():
+    for schedule in ("one-cycle", "cosine"):
+        model, moved, before = make_model(), [], None
+        config = replace(FAST, epochs_genes=10, schedule=schedule, lr_genes=1e-3)
+        fabric, generator = make_fabric("cpu"), torch.Generator().manual_seed(0)
+        train = make_samples(16, 1)
+        for _ in train_genes(model, train, labels_of(train), config, fabric, generator):
+            now = model.gene_encoder.cls.detach().clone()
+            moved.append(0.0 if before is None else float((now - before).abs().mean()))
+            before = now
+        middle = np.mean(moved[4:9])
+        assert bool(moved[1] < 0.5 * middle) is (schedule == "one-cycle")
+        assert moved[-1] < 0.2 * middle
+
+
+def test_each_input_may_be_taught_alone_beside_both():
+    model, samples = make_model(), [*make_samples(6, 1), *make_samples(2, 2, genes=False)]
+    config = replace(FAST, modality_dropout=0.0)
+    plain, taught = (FinetuneStage(model.eval(), replace(config, separate_weight=weight)) for weight in (0.0, 2.0))
+    batch = plain.batch(samples, torch.Generator().manual_seed(0))
+    both, found = plain(**batch), taught(**batch)
+    answers, own = model(*Batch(**batch).inputs).answers, batch["labels"]
+    image = torch.nn.functional.cross_entropy(answers["image"], own)
+    genes = torch.nn.functional.cross_entropy(answers["genes"][:6], own[:6], reduction="sum") / 8
+    torch.testing.assert_close(found["separate"], image + genes)
+    torch.testing.assert_close(found["loss"], both["loss"] + 2 * (image + genes))
+
+
+def test_a_frozen_aggregator_stays_and_a_slow_one_moves_less():
+    moved = {}
+    for name, change in {"frozen": {"freeze_image": True}, "slow": {"image_lr_factor": 0.1}, "full": {}}.items():
+        model = make_model()
+        before = snapshot(model)
+        run_step(finetune, model, make_samples(16, 1), replace(FAST, **change))
+        own = [(key, value) for key, value in model.named_parameters() if key.startswith("aggregator")]
+        moved[name] = sum(float((value - before[key]).detach().norm()) for key, value in own)
+    assert moved["frozen"] == 0
+    assert 0 < moved["slow"] < 0.5 * moved["full"]
 
 
 def test_finetuning_serves_both_inputs_or_either():

@@ -19,6 +19,7 @@ from torch import Generator, Tensor, nn
 
 from napari_gimp.gimp.batches import Batch, Places, drop_modalities, pad_samples, random_patches
 from napari_gimp.gimp.devices import Share
+from napari_gimp.gimp.heads import SumHead
 from napari_gimp.gimp.model import GiMP, GiMPOutput
 from napari_gimp.gimp.objectives import (
     Triplets,
@@ -83,7 +84,15 @@ class GenesStage(Stage):
 
 
 class PretrainStage(Stage):
-    """Masked patch modelling and gene-induced triplets from one forward pass; CLS_ge is frozen (METHOD 3 and 4)."""
+    """Masked patch modelling and gene-induced triplets from one forward pass; CLS_ge is frozen (METHOD 3 and 4).
+
+    With a reconstruction weight of 0 nothing is masked.
+    """
+
+    @property
+    def masks(self) -> bool:
+        """Whether patches are hidden and rebuilt."""
+        return self.config.reconstruction_weight > 0
 
     def groups(self) -> list[Group]:
         model = self.model
@@ -92,6 +101,8 @@ class PretrainStage(Stage):
 
     def batch(self, samples: Sequence[Sample], generator: Generator) -> dict[str, Any]:
         batch = pad_samples(samples, choose=self._window(generator))
+        if not self.masks:
+            return {**vars(batch), "generator": generator}
         lengths = torch.tensor([0 if s.embeddings is None else len(s.embeddings) for s in samples])
         return {**vars(batch), "masked": self._mask(batch, lengths, generator), "generator": generator}
 
@@ -117,12 +128,15 @@ class PretrainStage(Stage):
 
     def forward(self, **tensors: Any) -> dict[str, Tensor]:
         batch, more = _split(tensors)
-        output = run(self.model, batch, more["masked"])
-        rebuilt, config = self._reconstruction(output, batch, more), self.config
+        output = run(self.model, batch, more.get("masked"))
         triplets, margin = self._triplets(output, batch, more)
+        loss, losses = self.config.triplet_weight * triplets.loss, dict[str, Tensor]()
+        if self.masks:
+            losses["reconstruction"] = self._reconstruction(output, batch, more)
+            loss = loss + self.config.reconstruction_weight * losses["reconstruction"]
         return {
-            "loss": config.reconstruction_weight * rebuilt + config.triplet_weight * triplets.loss,
-            "reconstruction": rebuilt,
+            "loss": loss,
+            **losses,
             "triplet": triplets.loss,
             "active": torch.tensor(triplets.active if triplets.anchors else torch.nan),
             "image_margin": torch.tensor(margin),
@@ -157,6 +171,8 @@ class DecoderStage(PretrainStage):
     What classifies stays as it is to the bit; without this step the reconstruction reads tokens it was not fitted to.
     """
 
+    masks = True
+
     def groups(self) -> list[Group]:
         model = self.model
         frozen = [module for module in (model.aggregator, model.gene_encoder) if module is not None]
@@ -166,25 +182,29 @@ class DecoderStage(PretrainStage):
         return super().batch([replace(sample, expression=None) for sample in samples], generator)
 
     def forward(self, **tensors: Any) -> dict[str, Tensor]:
-        rebuilt = super().forward(**tensors)["reconstruction"]
+        batch, more = _split(tensors)
+        rebuilt = self._reconstruction(run(self.model, batch, more["masked"]), batch, more)
         return {"loss": rebuilt, "reconstruction": rebuilt}
 
 
 class LabelsStage(PretrainStage):
     """The aggregator learns to name the classes of a cohort, to rebuild masked patches, or both (METHOD section 9).
 
-    Classes are read from CLS_img by a linear head of this stage, which nobody keeps. ``shifts`` (A, D) augment: N(0, 1)
-    times one of them is added to all patches of a bag.
+    Classes are read from CLS_img by the model's own linear head where it has one for them, else by one that nobody
+    keeps. ``shifts`` (A, D) augment: N(0, 1) times one of them is added to all patches of a bag.
     """
 
     shifts: Tensor | None
+    masks = True
 
     def __init__(
         self, model: GiMP, config: TrainConfig, classes: int, shifts: Float[Tensor, "A D"] | None = None
     ) -> None:
         super().__init__(model, config)
         self.register_buffer("shifts", None if shifts is None else shifts.float(), persistent=False)
-        self.head = nn.Linear(model.config.d, classes)
+        own = isinstance(model.classifier, SumHead) and model.classes == classes
+        head = model.classifier.image if own else nn.Linear(model.config.d, classes)
+        self.head: nn.Module = head  # type: ignore[assignment]
 
     def groups(self) -> list[Group]:
         head = () if self.config.objective == "mpm" else (self.head,)

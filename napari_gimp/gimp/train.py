@@ -62,12 +62,15 @@ def pretrain(
 ) -> Iterator[Step]:
     """Step 2: masked patch modelling and triplets, CLS_ge frozen; last weights. All samples have patches.
 
+    A weight of 0 leaves out the one or the other; without masked patch modelling nothing is masked.
+
     Raises
     ------
     InputError
-        A model without positions: every masked patch would get the same prediction.
+        A model without positions, with which every masked patch would get the same prediction, and a weight for that.
     """
-    model.config.check_mpm()
+    if config.reconstruction_weight:
+        model.config.check_mpm()
     cases, stage = _Cases(samples, labels), PretrainStage(model, config)
     return _Loop("pretrain", stage, config.epochs_pretrain, config.lr_pretrain, fabric, generator, keeper).fit(cases)
 
