@@ -40,8 +40,15 @@ def differentiable(member: GiMP, rule: Rule, patches: int = 0) -> GiMP:
     aggregator.projection.register_forward_hook(lambda _module, _input, out: out.detach().requires_grad_())
     *first, last = aggregator.blocks
     blocks = [*first, _LastBlock(cast(Block, last))]
-    aggregator.blocks = nn.ModuleList(_Recomputed(block) if patches > KEEP_UP_TO else block for block in blocks)
+    aggregator.blocks = nn.ModuleList(blocks if patches <= KEEP_UP_TO else [_recomputed(block) for block in blocks])
     return model
+
+
+def _recomputed(block: nn.Module) -> nn.Module:
+    """The feed-forward layer by itself too: its hidden values are as large as all the rest."""
+    if isinstance(block, Block):
+        block.feed_forward = cast(nn.Sequential, _Recomputed(block.feed_forward))
+    return _Recomputed(block)
 
 
 class _LastBlock(nn.Module):
@@ -58,14 +65,14 @@ class _LastBlock(nn.Module):
 
 
 class _Recomputed(nn.Module):
-    """A block whose inside is computed again in the backward pass: only its input is kept."""
+    """A part whose inside is computed again in the backward pass: only its input is kept."""
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, part: nn.Module) -> None:
         super().__init__()
-        self.block = block
+        self.part = part
 
-    def forward(self, tokens: Tensor, padding: Tensor | None = None) -> Any:
-        return checkpoint(self.block, tokens, padding, use_reentrant=False)
+    def forward(self, *given: Tensor | None) -> Any:
+        return checkpoint(self.part, *given, use_reentrant=False)
 
 
 def _fixed_spread(norm: nn.Module, given: tuple[Tensor, ...], _output: Tensor) -> Tensor:
