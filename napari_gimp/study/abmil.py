@@ -56,7 +56,7 @@ def fit_abmil(
                 drawn = [_some(bags[i], rng) for i in batch]
                 loss = nn.functional.cross_entropy(model(*_pad(drawn)), torch.from_numpy(labels[batch]))
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
     return model.eval()
 

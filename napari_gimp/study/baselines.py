@@ -7,7 +7,7 @@ and with site directions removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -185,7 +185,7 @@ def _lasso(inputs: Inputs, train: Rows, test: Rows, seed: int) -> Float[np.ndarr
 
 
 def inner_splits(labels: Int[np.ndarray, " t"], groups: Shaped[np.ndarray, " t"], seed: int) -> list[tuple[Rows, Rows]]:
-    """Splits of a training part that divide no group and leave both sides classes to learn; none where there are few."""
+    """Splits of a training part that divide no group and leave every class to learn from; none where cases are few."""
     count = min(INNER_FOLDS, len(np.unique(groups)), int(np.unique(labels, return_counts=True)[1].min()))
     if count < 2:
         return []

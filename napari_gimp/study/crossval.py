@@ -1,0 +1,289 @@
+"""Cross-validation: a model and the baselines beside it over the same folds, resumable fold by fold."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from napari_gimp.genes.barcodes import case_of
+from napari_gimp.gimp.sites import MIN_SLIDES, SiteDirections, SlideMeans, fit_directions, read_slide_means
+from napari_gimp.settings import InputError
+from napari_gimp.study.baselines import Inputs, gather_inputs, run_baselines
+from napari_gimp.study.cohort import Cohort
+from napari_gimp.study.comparison import OutOfFold
+from napari_gimp.study.crossvalidation import CrossValidation
+from napari_gimp.study.directions import check_table
+from napari_gimp.study.folds import Fold, check_folds
+from napari_gimp.study.foldstore import (
+    StoredFold,
+    cases_table,
+    claim,
+    fold_folder,
+    identity,
+    is_done,
+    read_fold,
+    write_fold,
+)
+from napari_gimp.study.leaks import check_leaks
+from napari_gimp.types import MODALITIES, Modality, Progress, array_hash
+
+DIRECTIONS = 20
+"""Site directions that are removed for the baselines, where the table or training part can show as many."""
+PACKAGES = ("napari-gimp", "torch", "numpy", "scikit-learn", "lightning-fabric")
+
+
+@dataclass(frozen=True, eq=False)
+class FoldResult:
+    """What a model made of a fold's test cases: (m, C) by modality, NaN rows where a case lacks an input.
+
+    ``uncalibrated`` are the same before calibration, where there was one; ``details`` goes into the fold's JSON.
+    """
+
+    probabilities: Mapping[Modality, Float[np.ndarray, "_ C"]]
+    details: dict[str, Any] = field(default_factory=dict)
+    uncalibrated: Mapping[Modality, Float[np.ndarray, "_ C"]] = field(default_factory=dict)
+
+
+@runtime_checkable
+class FoldModel(Protocol):
+    """Learns from the training cases alone and predicts the test cases; ``folder`` is its own to keep things in."""
+
+    def __call__(
+        self, cohort: Cohort, train: Int[np.ndarray, " t"], test: Int[np.ndarray, " m"], folder: Path, seed: int
+    ) -> Generator[Progress, None, FoldResult]:
+        """Train and predict."""
+
+
+def cross_validate(
+    cohort: Cohort,
+    folds: Sequence[Fold],
+    model: FoldModel,
+    out: Path,
+    *,
+    baselines: bool = True,
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    directions_from: Path | None = None,
+    directions: int = DIRECTIONS,
+    modality: Modality | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Generator[Progress, None, CrossValidation]:
+    """Train and test in every fold; each fold's result is on disk before the next begins.
+
+    Parameters
+    ----------
+    out
+        Folder of the run: see `foldstore`. `CrossValidation.write` and the report add the final files.
+    baselines
+        Whether to run the simple models too.
+    seed
+        The same for the model in every fold, for baselines and bootstrap.
+    resume, overwrite
+        Go on with a run of the same cohort, folds and settings; or replace what the folder holds.
+    directions_from, directions
+        Table of slide means that site directions are estimated from, and how many; without a table they come from the
+        sites of the training part. A table's slides of the cohort's own cases are left out.
+    modality
+        The headline's; by default both inputs where cases have them.
+    settings
+        Of the model: stored, shown, and part of what makes a run the same.
+
+    Raises
+    ------
+    InputError
+        Folds that cannot be trained, a folder that is taken, a table that does not fit, or what the model refuses.
+    """
+    began = time.monotonic()
+    checked = check_folds(folds, cohort)
+    table = (
+        None if directions_from is None else _table_for(cohort, read_slide_means(directions_from), directions_from.name)
+    )
+    about = _about(settings, seed, baselines, directions_from, table, directions)
+    claim(out, identity(cohort, checked, about), {"settings": about}, resume=resume, overwrite=overwrite)
+    stored = yield from _all_folds(cohort, checked, model, out, _Baselines(baselines, table, directions), seed)
+    order = np.concatenate([fold.test for fold in checked])
+    return _joined(cohort, checked, stored, np.argsort(order), modality, about, seed, time.monotonic() - began)
+
+
+def _about(
+    settings: Mapping[str, Any] | None,
+    seed: int,
+    baselines: bool,
+    source: Path | None,
+    table: SlideMeans | None,
+    directions: int,
+) -> dict[str, Any]:
+    means = None if table is None or source is None else f"{source.name} {array_hash(table.mean)[:16]}"
+    return {
+        **(settings or {}),
+        "seed": seed,
+        "baselines": baselines,
+        "directions": directions,
+        "directions_from": means or "the training part",
+    }
+
+
+def _table_for(cohort: Cohort, table: SlideMeans, name: str) -> SlideMeans:
+    """The slides of a table that are of none of the cohort's patients: the estimate never sees a test case."""
+    check_table(cohort, table, name)
+    patients = {case_of(name) for case in cohort.cases for name in (case.case_id, *case.slide_ids)}
+    keep = np.array([case_of(str(slide)) not in patients for slide in table.slide_id], bool)
+    return SlideMeans(table.mean[keep], table.site[keep], table.type[keep], table.slide_id[keep], None, table.encoder)
+
+
+@dataclass(eq=False)
+class _Baselines:
+    """The baselines of a run: their inputs are read once, when a fold first needs them."""
+
+    wanted: bool
+    table: SlideMeans | None
+    k: int
+    inputs: Inputs | None = None
+    fitted: SiteDirections | None = None
+
+    def run(
+        self, cohort: Cohort, train: Int[np.ndarray, " t"], test: Int[np.ndarray, " m"], seed: int
+    ) -> Generator[Progress, None, tuple[dict[str, Float[np.ndarray, "m C"]], str]]:
+        """Probabilities by baseline, and in words where the site directions come from."""
+        if not self.wanted:
+            return {}, ""
+        if self.inputs is None:
+            self.inputs = yield from gather_inputs(cohort, seed)
+        directions = self._directions(cohort, self.inputs, train)
+        found = yield from run_baselines(self.inputs, train, test, directions, seed)
+        return found, "none" if directions is None else f"{directions.k} from {directions.source}"
+
+    def _directions(self, cohort: Cohort, inputs: Inputs, train: Int[np.ndarray, " t"]) -> SiteDirections | None:
+        if self.table is None:
+            return training_directions(cohort, inputs.mean, train, self.k)
+        if self.fitted is None and self.k:
+            means = self.table
+            self.fitted = fit_directions(means.mean, means.site, means.type, self.k, source="a table of other slides")
+        return self.fitted
+
+
+def training_directions(
+    cohort: Cohort, means: Float[np.ndarray, "n D"], train: Int[np.ndarray, " t"], k: int
+) -> SiteDirections | None:
+    """Site directions of the training cases within their classes; None where too few sites are known.
+
+    At most half of the directions that the sites span are taken: the last of them are noise.
+    """
+    rows = np.array([i for i in train if cohort.cases[i].site and not np.isnan(means[i]).any()], np.int64)
+    sites = np.array([str(cohort.cases[i].site) for i in rows])
+    kinds = np.array([str(cohort.cases[i].label) for i in rows])
+    pairs, counts = np.unique(np.stack([kinds, sites]), axis=1, return_counts=True) if len(rows) else (kinds, kinds)
+    enough = pairs[0][counts >= MIN_SLIDES] if len(rows) else np.array([])
+    usable = min(k, (len(enough) - len(np.unique(enough))) // 2, cohort.embedding_dim // 2)
+    if usable < 1:
+        return None
+    return fit_directions(means[rows], sites, kinds, usable, source="the training part")
+
+
+def _all_folds(
+    cohort: Cohort, folds: Sequence[Fold], model: FoldModel, out: Path, baselines: _Baselines, seed: int
+) -> Generator[Progress, None, list[StoredFold]]:
+    stored = []
+    for place, fold in enumerate(folds, 1):
+        folder = fold_folder(out, fold, place)
+        if not is_done(folder):
+            work = _one_fold(cohort, fold, model, folder, baselines, seed)
+            found = yield from _named(work, f"fold {place} of {len(folds)}")
+            write_fold(folder, cohort, fold, found)
+        stored.append(read_fold(folder, cohort, fold))
+        yield Progress("folds", place, len(folds), "folds")
+    return stored
+
+
+def _one_fold(
+    cohort: Cohort, fold: Fold, model: FoldModel, folder: Path, baselines: _Baselines, seed: int
+) -> Generator[Progress, None, StoredFold]:
+    began, train = time.monotonic(), fold.train(cohort)
+    (folder / "model").mkdir(parents=True, exist_ok=True)
+    result = yield from model(cohort, train, fold.test, folder / "model", seed)
+    _check_result(result, fold, cohort)
+    trained = time.monotonic()
+    others, source = yield from baselines.run(cohort, train, fold.test, seed)
+    spent = {"seconds": trained - began, "baseline_seconds": time.monotonic() - trained}
+    details = {**result.details, **{name: round(s, 2) for name, s in spent.items()}, "baseline_directions": source}
+    return StoredFold(result.probabilities, result.uncalibrated, others, details)
+
+
+def _named(work: Generator[Progress, None, StoredFold], name: str) -> Generator[Progress, None, StoredFold]:
+    """The same work; its progress says in which fold it is."""
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as end:
+            found: StoredFold = end.value
+            return found
+        yield replace(step, stage=f"{name}: {step.stage}")
+
+
+def _check_result(result: FoldResult, fold: Fold, cohort: Cohort) -> None:
+    expected = (len(fold.test), len(cohort.classes))
+    for name, rows in (*result.probabilities.items(), *result.uncalibrated.items()):
+        if rows.shape != expected:
+            raise ValueError(f"Fold {fold.name}: the model gave {rows.shape} probabilities for {name}, not {expected}.")
+
+
+def _joined(
+    cohort: Cohort,
+    folds: Sequence[Fold],
+    stored: Sequence[StoredFold],
+    order: Int[np.ndarray, " n"],
+    modality: Modality | None,
+    about: Mapping[str, Any],
+    seed: int,
+    seconds: float,
+) -> CrossValidation:
+    """All folds as one, cases in the cohort's order."""
+    cases = pd.concat([cases_table(cohort, fold) for fold in folds], ignore_index=True).iloc[order]
+    tests = np.concatenate([fold.test for fold in folds])[order]
+    fold_of = np.repeat(np.arange(len(folds)), [len(fold.test) for fold in folds])[order]
+    patients = np.array([case_of(cohort.cases[i].case_id) for i in tests])
+    tested = OutOfFold(cohort.labels[tests], fold_of, patients, tuple(fold.name for fold in folds))
+    model = _stack([part.model for part in stored], order)
+    spent = sum(
+        float(part.details.get("seconds", 0)) + float(part.details.get("baseline_seconds", 0)) for part in stored
+    )
+    return CrossValidation(
+        cohort.name,
+        cohort.classes,
+        modality or _headline(model),
+        cases.reset_index(drop=True),
+        tested,
+        model,
+        _stack([part.uncalibrated for part in stored], order),
+        _stack([part.baselines for part in stored], order),
+        tuple(part.details for part in stored),
+        seed,
+        max(seconds, spent),
+        about,
+        {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        check_leaks(cohort, [(fold.train(cohort), fold.test) for fold in folds]),
+        cohort.notes,
+    )
+
+
+def _stack(parts: Sequence[Mapping[Any, Float[np.ndarray, "_ C"]]], order: Int[np.ndarray, " n"]) -> dict[Any, Any]:
+    """Models that every fold has, cases in the cohort's order."""
+    shared = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in shared}
+
+
+def _headline(model: Mapping[Modality, Float[np.ndarray, "n C"]]) -> Modality:
+    for name in MODALITIES:
+        if name in model and not np.isnan(model[name]).all():
+            return name
+    raise InputError("Cross-validation: expected predictions of some case, found none; check the cohort's inputs.")
