@@ -46,6 +46,7 @@ def _bar(label: str) -> Callable[[Progress | None], None]:
             if not bars:
                 title = f"{label}{progress.stage}"
                 bars.append(tqdm(total=progress.total, initial=progress.done, unit=progress.unit, desc=title))
+            bars[0].set_postfix_str(progress.note, refresh=False)
             bars[0].update(progress.done - bars[0].n)
 
     return show
@@ -61,7 +62,8 @@ def _lines(label: str) -> Callable[[Progress | None], None]:
         if mark not in said[-1:]:
             said.append(mark)
             left = "" if progress.remaining_s is None else f", {progress.remaining_s:.0f} s left"
-            tell([f"{label}{progress.stage}: {progress.done} of {progress.total} {progress.unit}{left}"])
+            note = f", {progress.note}" if progress.note else ""
+            tell([f"{label}{progress.stage}: {progress.done} of {progress.total} {progress.unit}{note}{left}"])
 
     return show
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +14,10 @@ from napari_gimp.settings import InputError, describe, with_overrides
 from napari_gimp.types import PatchSpec, Scale
 
 if TYPE_CHECKING:
+    from napari_gimp.gimp.config import ModelConfig
+    from napari_gimp.gimp.trainconfig import TrainConfig
     from napari_gimp.study.cohort import Cohort
+    from napari_gimp.study.plan import Plan
 
 
 def _described(config: type, name: str) -> Parameter:
@@ -38,6 +41,9 @@ PatchPx = Annotated[int | None, _described(PatchSpec, "patch_px")]
 PatchMpp = Annotated[float | None, _described(PatchSpec, "patch_mpp")]
 SampleId = Annotated[str | None, Parameter(help="Sample of the expression file; by barcode or name when not given.")]
 CaseKind = Literal["real", "pseudo", "synthetic"]
+PresetName = Literal["small", "paper"]
+Objective = Literal["labels", "mpm", "both"]
+Resume = Annotated[bool, Parameter(negative="", help="Go on where the same run was killed.")]
 Seed = Annotated[int, Parameter(help="Seed of everything random.")]
 Slides = Annotated[list[Path], Parameter(help="Slides, or folders of slides.")]
 TissueFile = Annotated[Path | None, Parameter(help="GeoJSON with the tissue, instead of detection.")]
@@ -64,11 +70,71 @@ class CohortOptions:
         return cohort
 
 
-def read_configs(config: Path | None, settings: tuple[str, ...]) -> tuple[Any, Any]:
-    """Model and training settings: defaults, then the TOML file, then --set; each key goes where it is known."""
-    from napari_gimp.gimp.model import ModelConfig
-    from napari_gimp.gimp.train import TrainConfig
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ModelOptions:
+    """Sizes, schedule and what a training starts from."""
 
+    preset: Annotated[
+        PresetName | None, Parameter(help="Sizes and schedule; chosen by the cohort's size when not given.")
+    ] = None
+    groups: Annotated[Path | None, Parameter(help="GMT file: a gene group is a pathway.")] = None
+    directions_from: Annotated[
+        Path | None, Parameter(help="npz of slide means with site and type, from which site directions are fitted.")
+    ] = None
+    directions: Annotated[
+        int | None, Parameter(help="Site directions to remove; chosen in inner folds when not given.")
+    ] = None
+    init: Annotated[Path | None, Parameter(help="Pre-trained checkpoint whose aggregator is taken over.")] = None
+    config: Annotated[Path | None, Parameter(help="TOML file of settings; --set goes over it.")] = None
+    settings: Annotated[tuple[str, ...], Parameter(name="--set", help="key=value of a model or training setting.")] = ()
+
+    def plan(self, cohort: Cohort, *, seed: int, device: str, val_fraction: float = 0.2) -> Plan:
+        """The plan of a training on that cohort; a preset that was chosen is told with its reason."""
+        from napari_gimp.gimp.presets import PRESETS
+
+        name = self.preset or _suggested(cohort)
+        preset = PRESETS[name]
+        return self._plan(name, preset.model, preset.training, seed, device, val_fraction)
+
+    def pretraining_plan(self, cohort: Cohort, *, seed: int, device: str, objective: Objective | None) -> Plan:
+        """The plan of a pre-training of the aggregator alone: labels where the cohort has them, else masked patches."""
+        from napari_gimp.gimp.presets import PRESETS
+
+        name = self.preset or _suggested(cohort.with_genes(()))
+        preset = PRESETS[name]
+        asked = objective or (preset.pretraining.objective if len(cohort.classes) > 1 else "mpm")
+        training = replace(preset.pretraining, objective=asked)
+        return self._plan(name, preset.model, training, seed, device, 0.0)
+
+    def _plan(
+        self, name: str, model: ModelConfig, training: TrainConfig, seed: int, device: str, val_fraction: float
+    ) -> Plan:
+        from napari_gimp.study.plan import Plan
+
+        model, training = read_configs(self.config, self.settings, model, training)
+        if self.directions is not None:
+            model = replace(model, site_directions=self.directions)
+        chosen = self.directions is None and not model.site_directions and name == "small"
+        sources = (self.init, self.directions_from, chosen, self.groups)
+        return Plan(model, training, name, seed, device, val_fraction, *sources)
+
+
+def _suggested(cohort: Cohort) -> PresetName:
+    import numpy as np
+
+    from napari_gimp.gimp.presets import suggest_preset
+
+    patches = cohort.patches_per_slide()
+    name, why = suggest_preset(len(patches), float(np.median(patches)) if len(patches) else 0.0, len(cohort.genes))
+    tell([why])
+    return name
+
+
+def read_configs(
+    config: Path | None, settings: tuple[str, ...], model: ModelConfig, training: TrainConfig
+) -> tuple[ModelConfig, TrainConfig]:
+    """Model and training settings of a preset, then the TOML file, then --set; each key goes where it is known."""
     try:
         values: dict[str, Any] = {} if config is None else tomllib.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -77,7 +143,9 @@ def read_configs(config: Path | None, settings: tuple[str, ...]) -> tuple[Any, A
         ) from error
     pairs = [item.partition("=") for item in settings]
     values |= {key.strip(): value.strip() for key, _, value in pairs}
-    model_keys = describe(ModelConfig).keys()
-    model = with_overrides(ModelConfig(), {key: value for key, value in values.items() if key in model_keys})
+    model_keys = describe(type(model)).keys()
     rest = {key: value for key, value in values.items() if key not in model_keys}
-    return model, with_overrides(TrainConfig(), rest)
+    return (
+        with_overrides(model, {key: value for key, value in values.items() if key in model_keys}),
+        with_overrides(training, rest),
+    )

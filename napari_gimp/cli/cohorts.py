@@ -1,4 +1,4 @@
-"""Commands on cohorts: train, evaluate."""
+"""Commands on cohorts: pretrain, train, evaluate."""
 
 from __future__ import annotations
 
@@ -9,9 +9,56 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from napari_gimp.cli.app import app
-from napari_gimp.console import drain
-from napari_gimp.options import CaseKind, Checkpoint, CohortOptions, Device, Overwrite, Seed, read_configs
+from napari_gimp.console import drain, tell
+from napari_gimp.options import (
+    CaseKind,
+    Checkpoint,
+    CohortOptions,
+    Device,
+    ModelOptions,
+    Objective,
+    Overwrite,
+    Resume,
+    Seed,
+)
 from napari_gimp.types import Modality
+
+Kind = Annotated[CaseKind, Parameter(help="What the cases are; goes wherever the checkpoint goes.")]
+
+
+def _kind(case_kind: CaseKind) -> str:
+    return "" if case_kind == "real" else case_kind
+
+
+@app.command
+def pretrain(
+    *,
+    cohort: CohortOptions,
+    out: Path,
+    model: ModelOptions = ModelOptions(),  # noqa: B008  frozen
+    objective: Annotated[
+        Objective | None, Parameter(help="What is learned; the cohort's labels where it has two, else masked patches.")
+    ] = None,
+    case_kind: Kind = "real",
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Pre-train the aggregator alone on a cohort's slides, other cancers say; train --init starts from it.
+
+    Parameters
+    ----------
+    out
+        Folder of the checkpoint.
+    """
+    from napari_gimp.study.pretraining import pretrain_cohort
+
+    read = cohort.read()
+    plan = model.pretraining_plan(read, seed=seed, device=device, objective=objective)
+    work = pretrain_cohort(read, out, plan, overwrite=overwrite, resume=resume, synthetic=_kind(case_kind))
+    facts = drain(work)
+    print(f"{out}: {facts.provenance['members']} members; {facts.trained_on}")
 
 
 @app.command
@@ -19,14 +66,12 @@ def train(
     *,
     cohort: CohortOptions,
     out: Path,
+    model: ModelOptions = ModelOptions(),  # noqa: B008  frozen
     val_fraction: Annotated[float, Parameter(help="Share of the cases kept to choose the epoch.")] = 0.2,
-    config: Annotated[Path | None, Parameter(help="TOML file of settings; --set goes over it.")] = None,
-    settings: Annotated[
-        tuple[str, ...], Parameter(name="--set", help="key=value of a model or training setting.")
-    ] = (),
-    case_kind: Annotated[CaseKind, Parameter(help="What the cases are; goes wherever the checkpoint goes.")] = "real",
+    case_kind: Kind = "real",
     seed: Seed = 0,
     device: Device = "auto",
+    resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train GiMP on a cohort: genes, pre-training (masked patches, triplets), fine-tuning; writes a checkpoint.
@@ -36,21 +81,13 @@ def train(
     out
         Folder of the checkpoint.
     """
-    from napari_gimp.study.runs import train_cohort
+    from napari_gimp.study.leaks import check_leaks
+    from napari_gimp.study.training import train_cohort
 
-    model, training = read_configs(config, settings)
-    work = train_cohort(
-        cohort.read(),
-        out,
-        model,
-        training,
-        val_fraction=val_fraction,
-        seed=seed,
-        device=device,
-        overwrite=overwrite,
-        synthetic="" if case_kind == "real" else case_kind,
-    )
-    facts = drain(work)
+    read = cohort.read()
+    tell(check_leaks(read))
+    plan = model.plan(read, seed=seed, device=device, val_fraction=val_fraction)
+    facts = drain(train_cohort(read, out, plan, overwrite=overwrite, resume=resume, synthetic=_kind(case_kind)))
     print(f"{out}: {', '.join(facts.classes)}; validation {json.dumps(facts.metrics, default=float)}")
 
 
@@ -68,11 +105,13 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Figures of a checkpoint on a cohort, for both inputs and for either alone."""
+    from napari_gimp.study.evaluating import evaluate_checkpoint
     from napari_gimp.study.evaluation import check_folder
-    from napari_gimp.study.runs import evaluate_checkpoint
+    from napari_gimp.study.leaks import check_leaks
 
     check_folder(out, overwrite)
-    work = evaluate_checkpoint(checkpoint, cohort.read(), modality=modality, device=device, seed=seed)
-    evaluation = drain(work)
+    read = cohort.read()
+    tell(check_leaks(read))
+    evaluation = drain(evaluate_checkpoint(checkpoint, read, modality=modality, device=device, seed=seed))
     evaluation.write(as_json, out, overwrite)
     print(evaluation.table())

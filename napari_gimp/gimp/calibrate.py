@@ -58,7 +58,7 @@ def fit_temperature(logits: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " 
     """The temperature T that makes softmax(logits / T) most likely; within 0.05 to 20."""
 
     def loss(log_t: float) -> float:
-        return -float(_log_likelihood(logits / np.exp(log_t), labels).mean())
+        return -float(log_likelihood(logits / np.exp(log_t), labels).mean())
 
     found = minimize_scalar(loss, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded")
     return float(np.exp(found.x))
@@ -66,7 +66,7 @@ def fit_temperature(logits: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " 
 
 def is_clearly_better(logits: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " n"], temperature: float) -> bool:
     """Does a temperature raise the likelihood of the cases by more than chance would?"""
-    gain = _log_likelihood(logits / temperature, labels) - _log_likelihood(logits, labels)
+    gain = log_likelihood(logits / temperature, labels) - log_likelihood(logits, labels)
     return bool(gain.mean() > CLEARLY * gain.std() / np.sqrt(len(gain)))
 
 
@@ -123,6 +123,7 @@ class _Fitted:
         return Calibration(self.temperatures, self.ece, self.n, source)
 
 
-def _log_likelihood(logits: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def log_likelihood(logits: Float[np.ndarray, "n C"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Log of the probability (n,) that each case's own class gets."""
     found: np.ndarray = log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
     return found

@@ -89,17 +89,18 @@ class TrainConfig:
         "32-true", "Numbers that training computes with.", choices=("32-true", "bf16-mixed", "16-mixed")
     )
 
+    members: int = setting(1, "Models trained from different seeds and averaged; their spread is shown.", min=1, max=32)
+    linear_heads: bool = setting(
+        False,
+        "Fit the heads of fusion 'sum' whole, by logistic regression on the frozen branches, instead of fine-tuning.",
+    )
+    head_c: float = setting(1e-3, "Inverse strength of the image head's penalty.", min=1e-8, max=1e4)
+    site_power: float = setting(
+        0.5, "In the linear image head a case counts (cases of its site) to minus this power.", min=0.0, max=1.0
+    )
+    inner_folds: int = setting(
+        4, "Inner folds (whole sites where they are known) from which temperatures are fitted.", min=2, max=20
+    )
+
     def __post_init__(self) -> None:
         check_settings(self)
-
-
-CANCER_TYPES = TrainConfig(
-    objective="labels",
-    epochs_pretrain=3,
-    batch_size=64,
-    patches_pretrain=16,
-    lr_pretrain=1e-3,
-    weight_decay=0.05,
-    schedule="one-cycle",
-)
-"""METHOD section 9: naming the cancer types of other cancers' slides, with the small model."""

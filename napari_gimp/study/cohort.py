@@ -131,6 +131,16 @@ class Cohort:
                 values[i] = aligned.values[row]
         return replace(self, genes=aligned.genes, scale=aligned.scale, values=values, gene_remarks=aligned.notes)
 
+    @property
+    def slides(self) -> tuple[str, ...]:
+        """All slides that have features."""
+        return tuple(slide for case in self.cases for slide in case.slide_ids)
+
+    def patches_per_slide(self) -> Int[np.ndarray, " s"]:
+        """Patches of each slide that has features, without reading them."""
+        heads = [self.features.head(slide) for slide in self.slides]
+        return np.array([head.rows for head in heads if head is not None], np.int64)
+
     def bags(self, index: int) -> list[Bag]:
         """The bags of a case, one a slide."""
         return [self.features.read(slide_id) for slide_id in self.cases[index].slide_ids]

@@ -8,21 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from napari_gimp.gimp.sites import SiteDirections, remove_directions
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
+from napari_gimp.study.folds import default_grouping, make_folds
 from napari_gimp.types import Bag, Progress
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Indices of the cases to learn from and of those that choose the epoch; in order, none in both."""
+    """Indices of the cases to learn from and of those that choose the epoch; in order, none in both.
+
+    ``by_site``: no site stands on both sides.
+    """
 
     train: Int[np.ndarray, " t"]
     validation: Int[np.ndarray, " v"]
+    by_site: bool = False
 
 
-def split_cases(cohort: Cohort, val_fraction: float, seed: int) -> Split:
-    """Random by case, stratified by label and by which inputs a case has.
+def split_cases(cohort: Cohort, val_fraction: float, seed: int, cases: Int[np.ndarray, " n"] | None = None) -> Split:
+    """Whole sites held out where the cohort names them, else random by case, stratified by label and inputs.
+
+    Parameters
+    ----------
+    cases
+        Indices of the cases to split; all by default.
 
     Raises
     ------
@@ -36,12 +47,30 @@ def split_cases(cohort: Cohort, val_fraction: float, seed: int) -> Split:
             f"Cohort {cohort.name}: expected cases of at least two classes to train on, found only"
             f" {cohort.classes[0]}; add cases of another class."
         )
+    cases = np.arange(len(cohort)) if cases is None else cases
+    by_site = _whole_sites(cohort, cases, val_fraction, seed)
+    validation = _by_case(cohort, cases, val_fraction, seed) if by_site is None else by_site
+    return Split(np.setdiff1d(cases, validation), validation, by_site is not None)
+
+
+def _whole_sites(cohort: Cohort, cases: Int[np.ndarray, " n"], share: float, seed: int) -> Int[np.ndarray, " v"] | None:
+    """Cases of whole sites, about that share of all; None where sites are not known or too few."""
+    part = cohort.subset(cases)
+    if not share or default_grouping(part) == "patient":
+        return None
+    try:
+        fold = make_folds(part, "site", max(2, round(1 / share)), seed)[0]
+    except InputError:
+        return None
+    held: np.ndarray = cases[fold.test]
+    return held
+
+
+def _by_case(cohort: Cohort, cases: Int[np.ndarray, " n"], share: float, seed: int) -> Int[np.ndarray, " v"]:
     rng = np.random.default_rng(seed)
-    strata = cohort.labels * 4 + cohort.has_image * 2 + cohort.has_genes
-    held = [rng.permutation(np.flatnonzero(strata == s)) for s in np.unique(strata)]
-    held = [members[: _share(len(members), val_fraction)] for members in held]
-    validation = np.sort(np.concatenate(held))
-    return Split(np.setdiff1d(np.arange(len(cohort)), validation), validation)
+    strata = (cohort.labels * 4 + cohort.has_image * 2 + cohort.has_genes)[cases]
+    held = [rng.permutation(cases[strata == s]) for s in np.unique(strata)]
+    return np.sort(np.concatenate([members[: _share(len(members), share)] for members in held]))
 
 
 def _share(members: int, fraction: float) -> int:
@@ -50,23 +79,35 @@ def _share(members: int, fraction: float) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Scaling:
+class ScalingFigures:
     """Mean and sd of each embedding dimension (D,) over training patches and of each gene (G,) over training cases.
 
-    ``patch_px`` and ``patch_mpp`` are how the bags were cut, None where they do not say; ``has_places`` whether all of
-    them know where their patches are (else position encoding saw scan indices).
+    Embeddings are taken as the scaling finds them: without their site directions where those are removed.
     """
 
     embedding_mean: Float[np.ndarray, " D"]
     embedding_sd: Float[np.ndarray, " D"]
     gene_mean: Float[np.ndarray, " G"]
     gene_sd: Float[np.ndarray, " G"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """What the training cases say of scaling and patches.
+
+    ``patch_px`` and ``patch_mpp`` are how the bags were cut, None where they do not say; ``has_places`` whether all of
+    them know where their patches are (else position encoding saw scan indices).
+    """
+
+    figures: ScalingFigures
     patch_px: int | None
     patch_mpp: float | None
     has_places: bool
 
 
-def fit_scaling(cohort: Cohort, train: Int[np.ndarray, " train"]) -> Generator[Progress, None, Scaling]:
+def fit_scaling(
+    cohort: Cohort, train: Int[np.ndarray, " train"], directions: SiteDirections | None = None
+) -> Generator[Progress, None, Scaling]:
     """Read every training bag once.
 
     Raises
@@ -79,6 +120,7 @@ def fit_scaling(cohort: Cohort, train: Int[np.ndarray, " train"]) -> Generator[P
     for done, case in enumerate(train, 1):
         for bag in cohort.bags(int(case)):
             features = bag.features.astype(np.float64)
+            features = features if directions is None else remove_directions(features, directions)
             count += len(features)
             total += features.sum(axis=0)
             squares += np.square(features).sum(axis=0)
@@ -89,7 +131,8 @@ def fit_scaling(cohort: Cohort, train: Int[np.ndarray, " train"]) -> Generator[P
         raise InputError(f"Cohort {cohort.name}: expected training cases with patches, found none.")
     mean = total / count
     sd = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
-    return Scaling(mean, sd, *_mean_and_sd(cohort.values[train]), *_one_cut(cuts, cohort.name), has_places)
+    figures = ScalingFigures(mean, sd, *_mean_and_sd(cohort.values[train]))
+    return Scaling(figures, *_one_cut(cuts, cohort.name), has_places)
 
 
 def _mean_and_sd(values: Float[np.ndarray, "n G"]) -> tuple[Float[np.ndarray, " G"], Float[np.ndarray, " G"]]:

@@ -141,6 +141,7 @@ class Progress:
     """How far long work has come. ``remaining_s`` is None until it can be told honestly.
 
     ``tissue`` and ``grid`` come once, as soon as they are known; ``partial`` is a whole result on the patches so far.
+    ``note`` says what else there is to say of this moment: a loss, say.
     """
 
     stage: str
@@ -151,3 +152,4 @@ class Progress:
     tissue: Tissue | None = None
     grid: PatchGrid | None = None
     partial: Prediction | None = None
+    note: str = ""

@@ -1,0 +1,65 @@
+"""GiMP as the model of a cross-validation: trained on a fold's training cases, asked about its test cases."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from scipy.special import softmax
+
+from napari_gimp.study.cohort import Cohort
+from napari_gimp.study.crossval import FoldResult
+from napari_gimp.study.fitting import Fitted, fit
+from napari_gimp.study.logits import Logits, cohort_logits
+from napari_gimp.study.plan import Plan
+from napari_gimp.types import MODALITIES, Modality, Progress
+
+
+@dataclass(frozen=True)
+class GiMPFold:
+    """`FoldModel` of a plan; its decoder is left out, for a cross-validation draws no maps."""
+
+    plan: Plan
+
+    def __call__(
+        self, cohort: Cohort, train: Int[np.ndarray, " t"], test: Int[np.ndarray, " m"], folder: Path, seed: int
+    ) -> Generator[Progress, None, FoldResult]:
+        """Train and predict; the running state of the training lies in ``folder``."""
+        plan = replace(self.plan, seed=seed, maps=False)
+        fitted = yield from fit(cohort, train, plan, held_out=test, state=folder, resume=True)
+        held = cohort.subset(test)
+        logits = yield from cohort_logits(fitted.model, held, "predicting the fold")
+        without = yield from _uncalibrated(fitted, held)
+        return FoldResult(_shares(logits), details(fitted), _shares(without))
+
+
+def _shares(logits: Logits) -> dict[Modality, np.ndarray]:
+    return {name: softmax(logits[name], axis=1) for name in MODALITIES}
+
+
+def _uncalibrated(fitted: Fitted, held: Cohort) -> Generator[Progress, None, Logits]:
+    """The same with all temperatures at 1."""
+    _set(fitted, dict.fromkeys(MODALITIES, 1.0))
+    logits = yield from cohort_logits(fitted.model, held, "predicting without calibration")
+    _set(fitted, fitted.calibration.temperatures)
+    return logits
+
+
+def _set(fitted: Fitted, temperatures: Mapping[Modality, float]) -> None:
+    for member in fitted.members:
+        member.classifier.temperatures.set(temperatures)
+
+
+def details(fitted: Fitted) -> dict[str, Any]:
+    """What was chosen inside of the training part."""
+    return {
+        "calibration": fitted.calibration.to_json(),
+        "site_directions": fitted.directions,
+        "members": len(fitted.members),
+        "epochs": [len(steps) for steps in fitted.history],
+        "aggregator": fitted.origin or "trained on the training part",
+    }
