@@ -11,7 +11,8 @@ from PIL import Image
 from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 
 from napari_gimp.plugin import layers
-from napari_gimp.plugin.host import slide_of
+from napari_gimp.plugin.host import FILLING, slide_of
+from napari_gimp.settings import InputError
 from napari_gimp.slides import picture_source, pyramid
 
 pytestmark = pytest.mark.window
@@ -45,7 +46,7 @@ def test_a_placeholder_stands_there_at_once_and_is_filled(
     assert layer.multiscale == (max(shape) > 2048)
     assert (lowest(layer) == layers.PLACEHOLDER).all()
     gate.set()
-    room.until(lambda: not layer.metadata["jobs"].busy)
+    room.until(lambda: not layer.metadata[FILLING].busy)
     picture = slide_of(layer).overview()
     filled = lowest(layer)
     np.testing.assert_array_equal(filled[: picture.shape[0], : picture.shape[1]], picture)
@@ -58,13 +59,15 @@ def test_a_picture_closed_while_it_is_filled_leaves_nothing_behind(
 ) -> None:
     Image.fromarray(np.zeros((1203, 2501, 3), np.uint8)).save(room.folder / "flat.png")
     layer = room.open("flat.png")
-    jobs = layer.metadata["jobs"]
+    slide, jobs = slide_of(layer), layer.metadata[FILLING]
     room.until(lambda: jobs.running)
-    room.viewer.layers.remove(layer)
+    room.viewer.layers.remove(layer)  # does not wait for the gate
     gate.set()
     room.until(lambda: not jobs.busy)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert (lowest(layer) == layers.PLACEHOLDER).all()
+    assert (layer.data[-1] == layers.PLACEHOLDER).all()
+    with pytest.raises(InputError):
+        np.asarray(slide.levels[0][:10, :10])
     room.open()
     room.widget.run()
     room.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
 from typing import Any
 from weakref import WeakSet
 
@@ -19,6 +20,8 @@ from napari_gimp.types import SlideFacts
 
 LOG = logging.getLogger("napari_gimp")
 
+FILLING = "napari-gimp filling"
+"""Where a layer keeps the worker that fills its lowest level."""
 _ATTENDED: WeakSet[Viewer] = WeakSet()
 
 
@@ -84,12 +87,29 @@ def _fill_overview(layer: Image, slide: Slide) -> None:
         lowest[: overview.shape[0], : overview.shape[1]] = overview
         layer.data = [*levels[:-1], lowest] if len(levels) > 1 else lowest
 
-    jobs = layer.metadata["jobs"] = Jobs()
-    jobs.start(slide.read_overview, returned=show, errored=lambda error: LOG.error("%s: %s", layer.name, error))
+    def fail(error: Exception) -> None:
+        if FILLING in layer.metadata:  # else the slide was closed under the read
+            LOG.error("%s: %s", layer.name, error)
+
+    jobs = layer.metadata[FILLING] = Jobs()
+    jobs.start(slide.read_overview, returned=show, errored=fail)
 
 
 def _on_removed(viewer: Viewer, layer: Any) -> None:
     slide = slide_of(layer)
     if slide is not None and not any(slide_of(other) is slide for other in viewer.layers):
-        layer.metadata.get("jobs", Jobs()).quit()
+        _close(slide, layer.metadata.pop(FILLING, None))
+
+
+def _close(slide: Slide, filling: Jobs | None) -> None:
+    """Close a slide's file; beside the window while a read is under way, which closing waits for."""
+
+    def close() -> Generator[None, None, None]:
         slide.close()
+        yield
+
+    if filling is None or not filling.busy:
+        slide.close()
+        return
+    filling.quit()
+    filling.start(close, returned=lambda _: None, errored=lambda error: LOG.error("%s: %s", slide.path, error))
