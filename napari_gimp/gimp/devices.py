@@ -117,7 +117,8 @@ class Share:
         """Losses as of the whole batch: the means over the processes."""
         if self.fabric is not None and self.world > 1:
             losses = {name: _reduced(self.fabric, value) for name, value in losses.items()}
-        return {name: float(value.detach()) for name, value in losses.items()}
+        values = torch.stack([value.detach().float() for value in losses.values()]).tolist()  # one wait for the device
+        return dict(zip(losses, values, strict=True))
 
 
 def _reduced(fabric: Fabric, value: Tensor) -> Tensor:

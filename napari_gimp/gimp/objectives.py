@@ -76,58 +76,70 @@ def reconstruction_loss(
 
     ``hidden`` divides the sum over positions instead of their number: one process's part of a larger batch.
     """
-    difference = (predicted[masked] - target[masked]).abs().sum() / predicted.shape[-1]
-    return difference / (max(1, int(masked.sum())) if hidden is None else hidden)
+    distance = (predicted - target).abs().mean(-1) * masked
+    return distance.sum() / (masked.sum().clamp(min=1) if hidden is None else hidden)
 
 
 @dataclass(frozen=True, eq=False)
 class Triplets:
-    """The mean loss of the anchors, the share of them whose loss is above 0, and how many anchors had a triplet."""
+    """The mean loss of the anchors, the share of them with a loss above 0 (NaN without any), and their number."""
 
     loss: Float[Tensor, ""]
-    active: float
-    anchors: int
+    active: Float[Tensor, ""]
+    anchors: Int[Tensor, ""]
+
+
+def draw_partners(labels: Int[Tensor, " B"], generator: Generator) -> Int[Tensor, "B 2"]:
+    """For each case a random other one of its label, then a random one of another label; itself where there is none.
+
+    A label below 0 is none: such a case has no partner and is none.
+    """
+    itself = torch.arange(len(labels), device=labels.device)
+    drawn = []
+    for choice in _partners(labels):
+        none = ~choice.any(1)
+        chances = (choice | torch.diag(none)).to(generator.device, torch.float32)
+        partner = torch.multinomial(chances, 1, generator=generator)[:, 0].to(labels.device)
+        drawn.append(torch.where(none, itself, partner))
+    return torch.stack(drawn, dim=1)
 
 
 def triplet_loss(
     x: Float[Tensor, "B F"],
     labels: Int[Tensor, " B"],
-    generator: Generator,
+    partners: Int[Tensor, "B 2"] | None = None,
     *,
     margin: float = 0.8,
-    kind: str = "random",
     normalise: bool = False,
 ) -> Triplets:
     """max(|x - x+| - |x - x-| + margin, 0), each element of the batch an anchor (METHOD 4), Euclidean.
 
-    ``random``: one positive and one negative each; ``hard``: the farthest positive and the nearest negative.
-    ``normalise`` puts x on the unit sphere first. A label below 0 is none. Anchors without a partner are left out.
+    x+ and x- are the ``partners`` that `draw_partners` drew; without them the hardest: the farthest of the same label
+    and the nearest of another. ``normalise`` puts x on the unit sphere first. A label below 0 is none. Anchors without
+    a partner are left out.
     """
     x = F.normalize(x, dim=1) if normalise else x
     positive, negative = _partners(labels)
+    anchors = positive.any(1) & negative.any(1)
     distance = _distances(x)
-    anchors = (positive.any(1) & negative.any(1)).nonzero()[:, 0]
-    if not len(anchors):
-        return Triplets(x.sum() * 0.0, 0.0, 0)
-    near, far = positive[anchors], negative[anchors]
-    if kind == "hard":
-        apart = distance[anchors]
-        towards = apart.masked_fill(~near, -torch.inf).amax(1)
-        away = apart.masked_fill(~far, torch.inf).amin(1)
+    if partners is None:
+        towards = distance.masked_fill(~positive, -torch.inf).amax(1)
+        away = distance.masked_fill(~negative, torch.inf).amin(1)
     else:
-        towards, away = (distance[anchors, _draw(choice, generator)] for choice in (near, far))
-    losses = (towards - away + margin).clamp(min=0)
-    return Triplets(losses.mean(), float((losses > 0).float().mean()), len(anchors))
+        towards, away = distance.gather(1, partners).unbind(1)
+    towards, away = (torch.where(anchors, values, 0.0) for values in (towards, away))
+    losses, count = (towards - away + margin).clamp(min=0) * anchors, anchors.sum()
+    return Triplets(losses.sum() / count.clamp(min=1), (losses > 0).sum() / count, count)
 
 
-def triplet_margin(x: Float[Tensor, "B F"], labels: Int[Tensor, " B"]) -> float:
+def triplet_margin(x: Float[Tensor, "B F"], labels: Int[Tensor, " B"]) -> Float[Tensor, ""]:
     """Mean distance to other labels minus mean distance to the same label; NaN where one of them has no pair.
 
     Of CLS_img alone it tells whether the image branch learns from the triplets, or CLS_ge satisfies them by itself.
     """
-    positive, negative = _partners(labels)
     distance = _distances(x.detach())
-    return float(distance[negative].mean() - distance[positive].mean())
+    same, other = ((distance * pairs).sum() / pairs.sum() for pairs in _partners(labels))
+    return other - same
 
 
 def _partners(labels: Int[Tensor, " B"]) -> tuple[Bool[Tensor, "B B"], Bool[Tensor, "B B"]]:
@@ -139,8 +151,3 @@ def _partners(labels: Int[Tensor, " B"]) -> tuple[Bool[Tensor, "B B"], Bool[Tens
 
 def _distances(x: Float[Tensor, "B F"]) -> Float[Tensor, "B B"]:
     return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def _draw(choice: Bool[Tensor, "A B"], generator: Generator) -> Int[Tensor, " A"]:
-    weights = choice.to(generator.device, torch.float32)
-    return torch.multinomial(weights, 1, generator=generator)[:, 0].to(choice.device)

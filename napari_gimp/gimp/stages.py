@@ -24,6 +24,7 @@ from napari_gimp.gimp.model import GiMP, GiMPOutput
 from napari_gimp.gimp.objectives import (
     Triplets,
     crop_window,
+    draw_partners,
     mask_patches,
     reconstruction_loss,
     repeat_window,
@@ -101,10 +102,20 @@ class PretrainStage(Stage):
 
     def batch(self, samples: Sequence[Sample], generator: Generator) -> dict[str, Any]:
         batch = pad_samples(samples, choose=self._window(generator))
+        found = {**vars(batch), **self._triplets_of(batch, generator)}
         if not self.masks:
-            return {**vars(batch), "generator": generator}
+            return found
         lengths = torch.tensor([0 if s.embeddings is None else len(s.embeddings) for s in samples])
-        return {**vars(batch), "masked": self._mask(batch, lengths, generator), "generator": generator}
+        return {**found, "masked": self._mask(batch, lengths, generator)}
+
+    def _triplets_of(self, batch: Batch, generator: Generator) -> dict[str, Tensor]:
+        """Labels of the cases that take part in triplets (-1: none), and random partners."""
+        paired = batch.labels
+        if self.model.gene_encoder is not None:
+            without = batch.genes is None or batch.genes.isnan().all(1)
+            paired = paired.masked_fill(~batch.has_genes | without, -1)
+        drawn = {} if self.config.triplets == "hard" else {"partners": draw_partners(paired, generator)}
+        return {"paired": paired, **drawn}
 
     def _window(self, generator: Generator) -> Callable[[int], Places]:
         length = self.model.config.window
@@ -138,8 +149,8 @@ class PretrainStage(Stage):
             "loss": loss,
             **losses,
             "triplet": triplets.loss,
-            "active": torch.tensor(triplets.active if triplets.anchors else torch.nan),
-            "image_margin": torch.tensor(margin),
+            "active": triplets.active,
+            "image_margin": margin,
         }
 
     def _reconstruction(self, output: GiMPOutput, batch: Batch, more: dict[str, Any]) -> Float[Tensor, ""]:
@@ -148,20 +159,13 @@ class PretrainStage(Stage):
         target = self.model.standardised(batch.embeddings)
         return reconstruction_loss(output.predicted, target, more["masked"], more.get("hidden"))
 
-    def _triplets(self, output: GiMPOutput, batch: Batch, more: dict[str, Any]) -> tuple[Triplets, float]:
+    def _triplets(self, output: GiMPOutput, batch: Batch, more: dict[str, Any]) -> tuple[Triplets, Tensor]:
         """Triplets of the whole batch, whoever computed its rows; the margin of CLS_img alone."""
-        config, cases = self.config, more.get("cases", len(batch))
-        paired = batch.labels if self.model.gene_encoder is None else batch.labels.masked_fill(~output.has_genes, -1)
+        cases, partners = more.get("cases", len(batch)), more.get("partners")
         pairs = self.share.gather(torch.cat([output.cls_image, output.cls_genes], dim=1), cases)
-        paired, labels = (self.share.gather(rows, cases) for rows in (paired, batch.labels))
-        triplets = triplet_loss(
-            pairs,
-            paired,
-            more["generator"],
-            margin=config.margin,
-            kind=config.triplets,
-            normalise=config.normalise,
-        )
+        paired, labels = (self.share.gather(rows, cases) for rows in (more["paired"], batch.labels))
+        partners = None if partners is None else self.share.gather(partners, cases)
+        triplets = triplet_loss(pairs, paired, partners, margin=self.config.margin, normalise=self.config.normalise)
         return triplets, triplet_margin(pairs[:, : output.cls_image.shape[1]], labels)
 
 

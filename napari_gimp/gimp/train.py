@@ -166,12 +166,16 @@ class _Cases:
 
     def batch(self, chosen: list[int], stage: Stage, generator: Generator, share: Share) -> dict[str, Any]:
         """This process's part of a batch."""
-        batch = stage.batch([self.samples[i] for i in chosen], generator)
+        batch = stage.batch([_labelled(self.samples[i], int(self.labels[i])) for i in chosen], generator)
         counts = np.ones(len(chosen))
         if self.weights is not None and stage.config.weigh == "loss":
             counts = self.weights[chosen].astype(np.float64)
         weights = torch.from_numpy((counts / counts.sum()).astype(np.float32))
-        return share.take(batch | {"labels": torch.from_numpy(self.labels[chosen].astype(np.int64))}, weights)
+        return share.take(batch, weights)
+
+
+def _labelled(sample: Sample, label: int) -> Sample:
+    return sample if sample.label == label else replace(sample, label=label)
 
 
 class _Loop:
