@@ -207,3 +207,23 @@ def test_a_cohort_with_nothing_to_delete_from_is_refused(tmp_path: Path) -> None
         patch.setattr("napari_gimp.study.faithfulness.LEAST_PATCHES", 10)
         with pytest.raises(InputError, match="at least 10 patches or 8 genes"):
             list(check_faithfulness(tmp_path / "image", cohort, most_cases=2, device="cpu"))
+
+
+def test_the_command_writes_the_files_and_says_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_gimp.cli import explanations
+
+    files = write_tiny_cohort(tmp_path)
+    cohort = read_cohort(files.table, files.features)
+    facts = CheckpointFacts("image", cohort.classes, cohort.encoder, D, (), None, None, None, "nothing", "pseudo")
+    save_checkpoint(tmp_path / "image", GiMP(SMALL, embedding_dim=D, genes=0, classes=2).eval(), facts)
+    words = ["--cohort", files.table, "--features", files.features, "--out", tmp_path / "out"]
+    more = ["--cases", 2, "--draws", 1, "--device", "cpu"]
+    explanations.app(
+        ["faithfulness", str(tmp_path / "image"), *map(str, words + more)],
+        exit_on_error=False,
+        result_action="return_int_as_exit_code_else_zero",
+    )
+    assert "image (pseudo) on" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(FILES)
