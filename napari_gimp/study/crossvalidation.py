@@ -59,6 +59,11 @@ class CrossValidation:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def labels(self) -> Int[np.ndarray, " n"]:
+        """Class index of each tested case."""
+        return self.tested.labels
+
     @cached_property
     def by_modality(self) -> dict[Modality, Summary]:
         """GiMP's figures, each over the cases that have what the modality needs."""
