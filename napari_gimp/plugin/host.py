@@ -16,7 +16,7 @@ from napari_gimp.plugin.jobs import Jobs
 from napari_gimp.plugin.levels import GLASS, exact_levels
 from napari_gimp.settings import InputError
 from napari_gimp.slides import Slide
-from napari_gimp.types import SlideFacts
+from napari_gimp.types import Progress, SlideFacts
 
 LOG = logging.getLogger("napari_gimp")
 
@@ -104,9 +104,9 @@ def _on_removed(viewer: Viewer, layer: Any) -> None:
 def _close(slide: Slide, filling: Jobs | None) -> None:
     """Close a slide's file; beside the window while a read is under way, which closing waits for."""
 
-    def close() -> Generator[None, None, None]:
+    def close() -> Generator[Progress, None, None]:
         slide.close()
-        yield
+        yield Progress("closing", 1, 1, "slide")
 
     if filling is None or not filling.busy:
         slide.close()
