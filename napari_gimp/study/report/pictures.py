@@ -45,6 +45,8 @@ def forest(result: CrossValidation) -> Figure:
         for place, (_, found, colour) in enumerate(rows):
             _interval(panel, place, found, name, colour)
         panel.set_title(f"{title} (mean of the folds, 95 % interval)", fontsize=9)
+        panel.tick_params(axis="x", labelsize=8)
+        panel.axhline(len(result.by_modality) - 0.5, color="#b8bec6", linewidth=0.8)
         panel.grid(axis="x", color="#dddddd")
         panel.set_axisbelow(True)
     axes[0].set_yticks(range(len(rows)), [label for label, _, _ in rows], fontsize=8)

@@ -12,6 +12,7 @@ from napari_gimp.study.comparison import Comparison, Summary
 from napari_gimp.study.crossvalidation import CrossValidation
 from napari_gimp.study.report.pictures import INPUTS
 
+MOST_CHARACTERS = 120
 COLUMNS: Mapping[str, str] = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -129,8 +130,13 @@ def hard(result: CrossValidation) -> str:
 
 def pairs(found: Mapping[str, Any]) -> str:
     """Names and values, say of settings."""
-    flat = _flat(found)
-    return table(["name", "value"], [[escape(name), escape(str(value))] for name, value in flat.items()])
+    return table(["name", "value"], [[escape(name), escape(_brief(value))] for name, value in _flat(found).items()])
+
+
+def _brief(value: Any) -> str:
+    """Long lists are in the JSON; a page shows how they begin."""
+    text = str(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} ..."
 
 
 def _flat(found: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
