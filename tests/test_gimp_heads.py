@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from napari_gimp.gimp.ensemble import Ensemble
 from napari_gimp.gimp.heads import Branch, SumHead
 from napari_gimp.gimp.model import GiMP, ModelConfig
 from napari_gimp.gimp.train import case_logits
+from napari_gimp.gimp.typical import fit_typical
 from napari_gimp.types import CheckpointFacts, Sample
 
 CONFIG = ModelConfig(
@@ -146,3 +148,13 @@ def test_given_gene_groups_survive_a_checkpoint(tmp_path: Path) -> None:
     assert torch.equal(loaded.model.members[0].gene_encoder.table, table)
     genes = torch.randn(1, G)
     assert torch.equal(loaded.model(genes=genes).answers["genes"], gimp(genes=genes).answers["genes"])
+
+
+def test_what_training_cases_were_like_survives_a_checkpoint(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(40, D))
+    typical = fit_typical(values)
+    facts = CheckpointFacts("t", tuple("abc"), None, D, tuple(f"g{i}" for i in range(G)), "log", None, None, "nothing")
+    for members in ([model()], [model(0), model(1)]):
+        loaded = load_model(save_checkpoint(tmp_path / str(len(members)), members, facts, typical=typical))
+        np.testing.assert_allclose(loaded.typical.distances, typical.distances, rtol=1e-6)
+        assert loaded.typical.share_nearer(values[3]) == pytest.approx(typical.share_nearer(values[3]), abs=0.03)

@@ -36,6 +36,7 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
             "predicted": prediction.classes[int(headline.argmax())],
             "probabilities": {name: _by_class(prediction, row) for name, row in prediction.probabilities.items()},
             "spread": None if prediction.spread is None else _by_class(prediction, prediction.spread),
+            "unlike_training": prediction.unlike_training,
             "gene_coverage": prediction.coverage,
             "gene_groups": _groups(prediction),
             "gene_attribution": _attribution(prediction),

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 from napari_gimp.files import appearing
 from napari_gimp.gimp.card import AGAIN, CARD, WEIGHTS, CheckpointError, config_of, facts_of, read_card, write_card
 from napari_gimp.gimp.config import ModelConfig
+from napari_gimp.gimp.typical import Typical
 from napari_gimp.settings import InputError
 from napari_gimp.types import Bag, CheckpointFacts
 
+TYPICAL = "typical."
+"""Prefix of the arrays of `Typical` among the weights."""
 SAME_SIZE = 0.02
 """Patches may differ by this share: the nominal magnifications of files are no better."""
 
@@ -31,11 +34,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """The members in evaluation mode with what their checkpoint says; ``id`` changes with its weights and its card."""
+    """The members in evaluation mode, with what their checkpoint says; ``id`` changes with its weights and its card.
+
+    ``typical``: what the training cases were like, where that is known.
+    """
 
     model: Ensemble
     facts: CheckpointFacts
     id: str
+    typical: Typical | None = None
 
 
 def save_checkpoint(
@@ -44,6 +51,7 @@ def save_checkpoint(
     facts: CheckpointFacts,
     *,
     calibration: Mapping[str, Any] | None = None,
+    typical: Typical | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a checkpoint, whole or not at all: a folder beside it is filled, then renamed.
@@ -54,6 +62,8 @@ def save_checkpoint(
         A model, or several of one shape (seeds) that are to be averaged.
     calibration
         ``temperatures``, modality -> number, and whatever else is to be remembered of how they were found.
+    typical
+        What standardised mean embeddings of the training cases are like.
 
     Raises
     ------
@@ -68,7 +78,7 @@ def save_checkpoint(
         _check_fit(model, facts)
     with appearing(folder) as beside:
         beside.mkdir()
-        _write(beside, models, facts, calibration)
+        _write(beside, models, facts, calibration, typical)
     return folder
 
 
@@ -128,7 +138,9 @@ def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
     folder = Path(folder)
     card = read_card(folder)
     facts, target = facts_of(card, folder), _device(device)
-    config, states = config_of(card, folder), _states(folder, card)
+    config, weights = config_of(card, folder), _weights(folder, card)
+    typical = _typical_of(weights)
+    states = _states(weights, int(card.get("members", 1)))
     try:
         model = _build(config, facts, states)
     except (RuntimeError, KeyError) as error:
@@ -136,7 +148,7 @@ def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
     for member in model.members:
         member.classifier.temperatures.set((card.get("calibration") or {}).get("temperatures", {}))
     identity = hashlib.sha256((folder / CARD).read_bytes()).hexdigest()
-    return LoadedModel(model.to(target).eval(), facts, identity)
+    return LoadedModel(model.to(target).eval(), facts, identity, typical)
 
 
 def check_bag(facts: CheckpointFacts, bag: Bag) -> tuple[str, ...]:
@@ -221,8 +233,13 @@ def _check_fit(model: GiMP, facts: CheckpointFacts) -> None:
 
 
 def _write(
-    folder: Path, members: Sequence[GiMP], facts: CheckpointFacts, calibration: Mapping[str, Any] | None
+    folder: Path,
+    members: Sequence[GiMP],
+    facts: CheckpointFacts,
+    calibration: Mapping[str, Any] | None,
+    typical: Typical | None,
 ) -> None:
+    import torch
     from safetensors.torch import save
 
     state = {
@@ -230,6 +247,8 @@ def _write(
         for i, model in enumerate(members)
         for name, tensor in model.state_dict().items()
     }
+    if typical is not None:
+        state |= {f"{TYPICAL}{name}": torch.tensor(value).float() for name, value in vars(typical).items()}
     (folder / WEIGHTS).write_bytes(save(state))  # save_file would make it readable for its owner alone
     card = {
         "facts": dataclasses.asdict(facts),
@@ -264,13 +283,21 @@ def _scaling_hash(model: GiMP) -> str:
     return hashlib.sha256(b"".join(arrays)).hexdigest()
 
 
-def _states(folder: Path, card: dict[str, Any]) -> list[dict[str, Tensor]]:
+def _states(weights: dict[str, Tensor], members: int) -> list[dict[str, Tensor]]:
     """The weights of each member."""
-    weights, members = _weights(folder, card), int(card.get("members", 1))
     if members == 1:
         return [weights]
     prefixes = [_prefix(i, members) for i in range(members)]
     return [{name.removeprefix(p): w for name, w in weights.items() if name.startswith(p)} for p in prefixes]
+
+
+def _typical_of(weights: dict[str, Tensor]) -> Typical | None:
+    """Take out what says how training cases are, where it is there."""
+    names = [name for name in weights if name.startswith(TYPICAL)]
+    found = {name.removeprefix(TYPICAL): weights.pop(name).numpy() for name in names}
+    if not found:
+        return None
+    return Typical(found["mean"], found["axes"], float(found["rest_sd"]), found["distances"])
 
 
 def _weights(folder: Path, card: dict[str, Any]) -> dict[str, Tensor]:

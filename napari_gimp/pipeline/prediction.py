@@ -18,7 +18,7 @@ from napari_gimp.gimp.explain import gene_attention, gene_groups
 from napari_gimp.gimp.model import GiMPOutput, patch_attention
 from napari_gimp.gimp.reconstruct import reconstruction_error
 from napari_gimp.pipeline.explanations import explain
-from napari_gimp.pipeline.notes import bag_notes, training_notes
+from napari_gimp.pipeline.notes import bag_notes, doubt_notes, training_notes
 from napari_gimp.pipeline.pace import Pace
 from napari_gimp.settings import InputError
 from napari_gimp.types import (
@@ -71,7 +71,8 @@ def predict(
         "maps": asdict(maps),
         "versions": versions(),
     }
-    return replace(prediction, reconstruction_error=error, notes=(*prediction.notes, *notes), provenance=provenance)
+    notes = (*prediction.notes, *notes, *doubt_notes(prediction))
+    return replace(prediction, reconstruction_error=error, notes=notes, provenance=provenance)
 
 
 def _compare_names(bag: Bag, facts: SlideFacts) -> tuple[str, ...]:
@@ -122,6 +123,7 @@ def _forward_prediction(
         group_attention=None if attended is None else attended[0],
         fragment_attention=None if attended is None else attended[1],
         spread=spread,
+        unlike_training=_unlike(bag, loaded),
         missing_yx=bag.missing_yx,
         sample=None if genes is None else genes.sample,
         coverage=None if genes is None else genes.coverage,
@@ -129,6 +131,15 @@ def _forward_prediction(
         synthetic=loaded.facts.synthetic,
         notes=_notes(bag, loaded.facts, genes),
     )
+
+
+@torch.inference_mode()
+def _unlike(bag: Bag, loaded: LoadedModel) -> float | None:
+    """Share of the training cases that are nearer to the others than this bag's mean embedding."""
+    if loaded.typical is None or not len(bag.features):
+        return None
+    mean = torch.from_numpy(bag.features.mean(axis=0, dtype=np.float64).astype(np.float32)).to(loaded.model.device)
+    return loaded.typical.share_nearer(loaded.model.members[0].standardised(mean).cpu().numpy())
 
 
 def _groups(loaded: LoadedModel) -> tuple[GeneGroup, ...]:

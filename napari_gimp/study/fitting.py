@@ -24,9 +24,10 @@ from napari_gimp.gimp.parts import pathway_table
 from napari_gimp.gimp.sites import SiteDirections
 from napari_gimp.gimp.state import Keeper
 from napari_gimp.gimp.train import Step, finetune, make_fabric, pretrain, refit_decoder, train_genes
+from napari_gimp.gimp.typical import Typical, fit_typical
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
-from napari_gimp.study.directions import directions_for
+from napari_gimp.study.directions import case_means, directions_for
 from napari_gimp.study.heads import fit_image_head, inner_logits
 from napari_gimp.study.logits import cohort_logits
 from napari_gimp.study.pace import StepPace
@@ -56,6 +57,7 @@ class Fitted:
     history: tuple[tuple[Step, ...], ...]
     origin: str = ""
     directions: str = "none"
+    typical: Typical | None = None
 
     @property
     def model(self) -> Ensemble:
@@ -115,7 +117,22 @@ def fit(
     origin = "" if init is None else f"{init.facts.name}: {init.facts.trained_on}"
     found = "none" if directions is None else f"{directions.k} from {directions.source}"
     found = found if init is None else str(init.facts.provenance.get("site_directions", "none"))
-    return Fitted(plan, tuple(members), calibration, scaling, split, groups.names, tuple(history), origin, found)
+    typical = yield from typical_cases(members[0], cohort, split.train)
+    results = (calibration, scaling, split, groups.names, tuple(history), origin, found, typical)
+    return Fitted(plan, tuple(members), *results)
+
+
+@torch.inference_mode()
+def _standardised(network: GiMP, means: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n D"]:
+    """Standardisation is affine: that of a mean is the mean of the standardised."""
+    found: np.ndarray = network.standardised(torch.from_numpy(means).to(network.device)).cpu().numpy()
+    return found
+
+
+def typical_cases(network: GiMP, cohort: Cohort, train: Cases) -> Generator[Progress, None, Typical | None]:
+    """What the mean embeddings of the training cases are like, to tell later how unlike them a case is."""
+    means = yield from case_means(cohort, train)
+    return fit_typical(_standardised(network, means.mean))
 
 
 def _read_init(plan: Plan, cohort: Cohort, held_out: Cases | None) -> LoadedModel | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,12 +29,13 @@ class GiMPFold:
     def __call__(
         self, cohort: Cohort, train: Int[np.ndarray, " t"], test: Int[np.ndarray, " m"], folder: Path, seed: int
     ) -> Generator[Progress, None, FoldResult]:
-        """Train and predict; the running state of the training lies in ``folder``."""
+        """Train and predict; the running state of the training lies in ``folder`` until then."""
         plan = replace(self.plan, seed=seed, maps=False)
         fitted = yield from fit(cohort, train, plan, held_out=test, state=folder, resume=True)
         held = cohort.subset(test)
         logits = yield from cohort_logits(fitted.model, held, "predicting the fold")
         without = yield from _uncalibrated(fitted, held)
+        shutil.rmtree(folder, ignore_errors=True)
         return FoldResult(_shares(logits), details(fitted), _shares(without))
 
 

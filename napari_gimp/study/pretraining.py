@@ -20,7 +20,7 @@ from napari_gimp.gimp.train import make_fabric, pretrain_labels
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.directions import case_means, directions_for
-from napari_gimp.study.fitting import SEEDS_APART, Builder, Fitted, GeneGroups, keeper_for
+from napari_gimp.study.fitting import SEEDS_APART, Builder, Fitted, GeneGroups, keeper_for, typical_cases
 from napari_gimp.study.pace import StepPace
 from napari_gimp.study.plan import Plan
 from napari_gimp.study.preparation import Split, fit_scaling
@@ -61,7 +61,7 @@ def pretrain_cohort(
     running = out.with_name(f"{out.name}.running")
     fitted = yield from _fit(images, cases, plan, running, resume)
     facts = checkpoint_facts(out.name, images, fitted, synthetic, {})
-    save_checkpoint(out, fitted.members, facts, overwrite=overwrite)
+    save_checkpoint(out, fitted.members, facts, typical=fitted.typical, overwrite=overwrite)
     write_history(out, [step for steps in fitted.history for step in steps])
     shutil.rmtree(running, ignore_errors=True)
     return facts
@@ -89,7 +89,8 @@ def _fit(cohort: Cohort, cases: Cases, plan: Plan, running: Path, resume: bool) 
         history.append(tuple(keeper.history))
     found = "none" if directions is None else f"{directions.k} from {directions.source}"
     ones = Calibration({})
-    return Fitted(plan, tuple(members), ones, scaling, split, (), tuple(history), "", found)
+    typical = yield from typical_cases(members[0], cohort, cases)
+    return Fitted(plan, tuple(members), ones, scaling, split, (), tuple(history), "", found, typical)
 
 
 def _weights(cohort: Cohort) -> Float[np.ndarray, " n"] | None:

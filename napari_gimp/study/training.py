@@ -52,7 +52,8 @@ def train_cohort(
     fitted = yield from fit(cohort, np.arange(len(cohort)), plan, state=running, resume=resume)
     metrics = yield from _validation_figures(fitted, cohort)
     facts = checkpoint_facts(out.name, cohort, fitted, synthetic, metrics)
-    save_checkpoint(out, fitted.members, facts, calibration=fitted.calibration.to_json(), overwrite=overwrite)
+    calibration = fitted.calibration.to_json()
+    save_checkpoint(out, fitted.members, facts, calibration=calibration, typical=fitted.typical, overwrite=overwrite)
     write_history(out, [step for steps in fitted.history for step in steps])
     shutil.rmtree(running, ignore_errors=True)
     return facts

@@ -81,6 +81,10 @@ class Prediction:
         fragment. Empty and None without a profile or without attention to genes.
     group_support
         Group -> (C, N): how class support changes when its genes are set to the cohort mean, where asked for.
+    spread
+        (C,) standard deviation of the headline's probabilities over the members; None from a single member.
+    unlike_training
+        Share of the training cases that are nearer to the others than this case; None where not known.
     missing_yx
         (M, 2) corners of patches that could not be read.
     partial
@@ -104,6 +108,7 @@ class Prediction:
     fragment_attention: Float[np.ndarray, "K F"] | None = None
     group_support: Mapping[str, Float[np.ndarray, "C N"]] = field(default_factory=dict)
     spread: Float[np.ndarray, " C"] | None = None
+    unlike_training: float | None = None
     missing_yx: Int[np.ndarray, "M 2"] = field(default_factory=lambda: np.empty((0, 2), np.int64))
     sample: str | None = None
     coverage: float | None = None
