@@ -19,13 +19,14 @@ STANDS_OUT = 3
 """A constant is at least this many times as frequent as the values next to it: counts repeat values by nature."""
 EXCLUSIVE = 0.95
 """Share of a constant's cases that are of one class."""
+SHOWN = 5
 SIGNIFICANCE = 1e-3
 """Of all constants of the table together (Bonferroni)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A value that a gene repeats: which cases hold it, how they divide into classes, and how far from chance that is.
+    """A value that a gene repeats: which cases hold it, and how they divide into classes.
 
     ``is_extreme``: no case of another class lies lower (or none higher), as with an honest floor (or ceiling).
     """
@@ -35,7 +36,6 @@ class Constant:
     cases: Int[np.ndarray, " m"]
     counts: Int[np.ndarray, " C"]
     is_extreme: bool
-    p: float
 
     @property
     def owner(self) -> int:
@@ -51,14 +51,26 @@ def value_leak(
     if (totals > 0).sum() < 2:
         return None
     constants = [c for gene in _repeating(values) for c in _constants(values[:, gene], gene, labels, totals)]
-    limit = SIGNIFICANCE / max(1, len(constants))
-    exclusive = [c for c in constants if c.p < limit and c.counts.max() >= EXCLUSIVE * c.counts.sum()]
-    telling = [c for c in exclusive if not c.is_extreme]
+    chance = _by_chance(constants, totals)
+    surest = [constants[i] for i in np.argsort(chance, kind="stable") if chance[i] < SIGNIFICANCE / len(constants)]
+    exclusive = [c for c in surest if c.counts.max() >= EXCLUSIVE * c.counts.sum()]
+    telling = {c.gene: c for c in reversed(exclusive) if not c.is_extreme}
     if not telling:
         return None
-    named = {c.gene for c in telling}
-    rule = [c for c in exclusive if c.gene in named]
-    return _sentence(sorted(telling, key=lambda c: (c.p, -len(c.cases))), rule, labels, genes, classes)
+    rule = [c for c in exclusive if c.gene in telling]
+    told = _told(rule, labels, len(classes))
+    return _sentence(list(reversed(telling.values())), told, len(labels), genes, classes)
+
+
+def _by_chance(constants: Sequence[Constant], totals: Int[np.ndarray, " C"]) -> Float[np.ndarray, " c"]:
+    """How likely as many of a constant's cases, drawn without regard to class, are of its owner or of another class."""
+    if not constants:
+        return np.empty(0)
+    counts = np.stack([c.counts for c in constants])
+    owner = counts.argmax(axis=1)
+    tail = hypergeom.sf(counts.max(axis=1) - 1, totals.sum(), totals[owner], counts.sum(axis=1))
+    chance: np.ndarray = tail * len(totals)
+    return chance
 
 
 def _repeating(values: Float[np.ndarray, "n G"]) -> Iterator[int]:
@@ -79,11 +91,9 @@ def _constants(
         cases = known[place == k]
         counts = np.bincount(labels[cases], minlength=len(totals))
         owner = counts.argmax()
-        # one-sided, for each class that might have owned it
-        p = float(hypergeom.sf(counts[owner] - 1, totals.sum(), totals[owner], len(cases))) * len(totals)
         others = column[known[labels[known] != owner]]
         between = (others < distinct[k]).any() and (others > distinct[k]).any()
-        yield Constant(gene, float(distinct[k]), cases, counts, not between, p)
+        yield Constant(gene, float(distinct[k]), cases, counts, not between)
 
 
 def _stand_out(count: Int[np.ndarray, " v"]) -> Bool[np.ndarray, " v"]:
@@ -103,23 +113,16 @@ def _told(rule: Sequence[Constant], labels: Int[np.ndarray, " n"], classes: int)
     return int(((votes.argmax(axis=1) == labels) & votes.any(axis=1)).sum())
 
 
-def _sentence(
-    telling: Sequence[Constant],
-    rule: Sequence[Constant],
-    labels: Int[np.ndarray, " n"],
-    genes: Sequence[str],
-    classes: Sequence[str],
-) -> str:
-    first = {c.gene: c for c in reversed(telling)}
-    shown = sorted(first.values(), key=lambda c: (c.p, -len(c.cases)))[:5]
+def _sentence(telling: Sequence[Constant], told: int, cases: int, genes: Sequence[str], classes: Sequence[str]) -> str:
+    """``telling``: one constant a gene, the surest first."""
     named = ", ".join(
         f"{genes[c.gene]} ({c.value:.4g} in {c.counts[c.owner]} {classes[c.owner]} and"
         f" {c.counts.sum() - c.counts[c.owner]} other cases)"
-        for c in shown
+        for c in telling[:SHOWN]
     )
-    more = f" and {len(first) - len(shown)} more" if len(first) > len(shown) else ""
+    more = f" and {len(telling) - SHOWN} more" if len(telling) > SHOWN else ""
     return (
-        f"leak check (values): exact values that {len(first)} of {len(genes)} genes repeat differ between the classes:"
-        f" {named}{more}; these values alone tell the class of {_told(rule, labels, len(classes))} of {len(labels)}"
-        " cases: use a table in which all classes were processed together."
+        f"leak check (values): exact values that {len(telling)} of {len(genes)} genes repeat differ between the"
+        f" classes: {named}{more}; these values alone tell the class of {told} of {cases} cases: use a table in which"
+        " all classes were processed together."
     )
