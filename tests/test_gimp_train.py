@@ -19,7 +19,8 @@ from napari_gimp.gimp.batches import (
     sampling_weights,
 )
 from napari_gimp.gimp.model import GiMP, ModelConfig
-from napari_gimp.gimp.stages import FinetuneStage, LabelsStage, PretrainStage, cross_entropy
+from napari_gimp.gimp.pretraining import LabelsStage, PretrainStage
+from napari_gimp.gimp.stages import FinetuneStage, cross_entropy
 from napari_gimp.gimp.train import (
     TrainConfig,
     case_logits,

@@ -40,6 +40,7 @@ def test_curves_show_every_figure_and_the_best_epoch():
     figure = curves(HISTORY)
     titles = [axes.get_title() for axes in figure.axes[:2]]
     assert titles == ["pretrain", "finetune"]
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["loss", "share", "margin"]
     lines = {line.get_label(): np.asarray(line.get_ydata()) for axes in figure.axes for line in axes.lines}
     np.testing.assert_allclose(lines["reconstruction"], [1.0, 0.5])
     np.testing.assert_allclose(lines["active"], [1.0, 0.5])

@@ -1,39 +1,32 @@
 """One training loop, thin callers: genes, pre-training, fine-tuning, the decoder after it. Yields ``Step``.
 
 Nothing is printed; a `Keeper` that is given a path writes the running state there after every epoch.
-On the CPU a seed fixes every number. Dropout draws from torch's global generator: each step seeds and restores it.
+On the CPU a seed fixes every number.
 With several processes (`make_fabric`) all call the same functions; the first one alone yields.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from lightning_fabric import Fabric
-from torch import Generator, Tensor, nn
+from torch import Generator
 
-from napari_gimp.gimp.batches import epoch_batches, pad_samples
-from napari_gimp.gimp.devices import Share
 from napari_gimp.gimp.devices import make_fabric as make_fabric
-from napari_gimp.gimp.ensemble import Ensemble, EnsembleOutput
+from napari_gimp.gimp.loop import Cases, Labels, Loop, Watch, Weights, own_random
 from napari_gimp.gimp.model import GiMP
-from napari_gimp.gimp.stages import DecoderStage, FinetuneStage, GenesStage, LabelsStage, PretrainStage, Stage
+from napari_gimp.gimp.pretraining import DecoderStage, LabelsStage, PretrainStage
+from napari_gimp.gimp.stages import FinetuneStage, GenesStage
 from napari_gimp.gimp.state import Keeper as Keeper
-from napari_gimp.gimp.steps import StageName, Validation
 from napari_gimp.gimp.steps import Step as Step
 from napari_gimp.gimp.trainconfig import TrainConfig as TrainConfig
+from napari_gimp.gimp.validation import case_logits as case_logits
+from napari_gimp.gimp.validation import validation_losses as validation_losses
 from napari_gimp.settings import InputError
-from napari_gimp.types import MODALITIES, Modality, Sample
-
-Labels = Int[np.ndarray, " n"]
-Weights = Float[np.ndarray, " n"]
+from napari_gimp.types import Sample
 
 
 def train_genes(
@@ -46,8 +39,8 @@ def train_genes(
     keeper: Keeper | None = None,
 ) -> Iterator[Step]:
     """Step 1: the gene encoder, supervised on genes alone. All samples have a profile."""
-    cases = _Cases(samples, labels)
-    loop = _Loop("genes", GenesStage(model, config), config.epochs_genes, config.lr_genes, fabric, generator, keeper)
+    cases = Cases(samples, labels)
+    loop = Loop("genes", GenesStage(model, config), config.epochs_genes, config.lr_genes, fabric, generator, keeper)
     return loop.fit(cases)
 
 
@@ -71,8 +64,8 @@ def pretrain(
     """
     if config.reconstruction_weight:
         model.config.check_mpm()
-    cases, stage = _Cases(samples, labels), PretrainStage(model, config)
-    return _Loop("pretrain", stage, config.epochs_pretrain, config.lr_pretrain, fabric, generator, keeper).fit(cases)
+    cases, stage = Cases(samples, labels), PretrainStage(model, config)
+    return Loop("pretrain", stage, config.epochs_pretrain, config.lr_pretrain, fabric, generator, keeper).fit(cases)
 
 
 def pretrain_labels(
@@ -111,10 +104,10 @@ def pretrain_labels(
         )
     if config.objective != "labels":
         model.config.check_mpm()
-    with _own_random(generator, torch.device("cpu")):
+    with own_random(generator, torch.device("cpu")):
         stage = LabelsStage(model, config, int(labels.max()) + 1, None if shifts is None else torch.from_numpy(shifts))
-    cases = _Cases(samples, labels, weights)
-    return _Loop("labels", stage, config.epochs_pretrain, config.lr_pretrain, fabric, generator, keeper).fit(cases)
+    cases = Cases(samples, labels, weights)
+    return Loop("labels", stage, config.epochs_pretrain, config.lr_pretrain, fabric, generator, keeper).fit(cases)
 
 
 def finetune(
@@ -132,10 +125,10 @@ def finetune(
     The best epoch has the lowest cross-entropy, averaged over image, genes and both. Without validation samples:
     the last weights.
     """
-    watch = _Watch(model, validation, config.patience, fabric) if len(validation) else None
-    cases, stage = _Cases(samples, labels), FinetuneStage(model, config)
+    watch = Watch(model, validation, config.patience, fabric) if len(validation) else None
+    cases, stage = Cases(samples, labels), FinetuneStage(model, config)
     epochs, lr = config.epochs_finetune, config.lr_finetune
-    return _Loop("finetune", stage, epochs, lr, fabric, generator, keeper, watch).fit(cases)
+    return Loop("finetune", stage, epochs, lr, fabric, generator, keeper, watch).fit(cases)
 
 
 def refit_decoder(
@@ -148,255 +141,20 @@ def refit_decoder(
     keeper: Keeper | None = None,
 ) -> Iterator[Step]:
     """After step 3: the decoder alone learns to read the fine-tuned tokens. All samples have patches."""
-    cases, stage = _Cases(samples, labels), DecoderStage(model, config)
-    return _Loop("decoder", stage, config.epochs_decoder, config.lr_decoder, fabric, generator, keeper).fit(cases)
-
-
-@dataclass(frozen=True, eq=False)
-class _Cases:
-    """What a stage learns from; ``weights`` say how often a case is drawn, or how much it counts."""
-
-    samples: Sequence[Sample]
-    labels: Labels
-    weights: Weights | None = None
-
-    def epoch(self, config: TrainConfig, generator: Generator) -> Iterator[list[int]]:
-        drawn = self.weights if config.weigh == "sampling" else None
-        return epoch_batches(self.labels, config.batch_size, generator, drawn, config.balance)
-
-    def batch(self, chosen: list[int], stage: Stage, generator: Generator, share: Share) -> dict[str, Any]:
-        """This process's part of a batch."""
-        batch = stage.batch([_labelled(self.samples[i], int(self.labels[i])) for i in chosen], generator)
-        counts = np.ones(len(chosen))
-        if self.weights is not None and stage.config.weigh == "loss":
-            counts = self.weights[chosen].astype(np.float64)
-        weights = torch.from_numpy((counts / counts.sum()).astype(np.float32))
-        return share.take(batch, weights)
-
-
-def _labelled(sample: Sample, label: int) -> Sample:
-    return sample if sample.label == label else replace(sample, label=label)
-
-
-class _Loop:
-    """The loop: one optimiser step a batch; validation, and the state kept, at the end of an epoch."""
-
-    def __init__(
-        self,
-        name: StageName,
-        stage: Stage,
-        epochs: int,
-        lr: float,
-        fabric: Fabric,
-        generator: Generator,
-        keeper: Keeper | None,
-        watch: _Watch | None = None,
-    ) -> None:
-        self.name, self.stage, self.epochs, self.lr = name, stage, epochs, lr
-        self.fabric, self.generator, self.watch = fabric, generator, watch
-        self.keeper = Keeper() if keeper is None else keeper
-        stage.share = Share(fabric)
-
-    def fit(self, cases: _Cases) -> Iterator[Step]:
-        """All epochs that are not done yet."""
-        if not self.epochs or not len(cases.samples):
-            return
-        past = self.keeper.begin(self.name)
-        if past.get("over"):
-            return
-        config, per_epoch = self.stage.config, math.ceil(len(cases.samples) / self.stage.config.batch_size)
-        steps = self.epochs * per_epoch
-        optimizer = torch.optim.AdamW(_parameter_groups(self.stage, self.lr), weight_decay=config.weight_decay)
-        schedule = _schedule(optimizer, config, steps)
-        module, optimizer = self.fabric.setup(self.stage, optimizer)
-        running = _Running(self.stage, optimizer, schedule, self.generator, self.fabric, self.watch)
-        count = running.load(past) * per_epoch
-        while count < steps and not running.is_over:
-            for chosen in cases.epoch(config, self.generator):
-                batch = cases.batch(chosen, self.stage, self.generator, self.stage.share)
-                losses = _optimise(self.fabric, module, optimizer, _on_device(batch, self.fabric), self.generator)
-                schedule.step()
-                count += 1
-                record = Step(self.name, -(-count // per_epoch), count, steps, losses.pop("loss"), losses)
-                if count % per_epoch == 0:
-                    record = self._end_epoch(record, running)
-                else:
-                    self.keeper.note(record)
-                if self.fabric.is_global_zero:
-                    yield record
-
-    def _end_epoch(self, record: Step, running: _Running) -> Step:
-        if self.watch is not None:
-            record = self.watch.look(record)
-            if self.watch.patience_is_over or record.step == record.steps:
-                self.watch.restore()
-        self.keeper.note(record)
-        if self.keeper.path is not None and self.fabric.is_global_zero:
-            self.keeper.end_epoch(self.name, running.state(record.epoch))
-        else:
-            self.keeper.end_epoch(self.name, {}, write=False)
-        return record
-
-
-@dataclass(frozen=True, eq=False)
-class _Running:
-    """All that a stage changes from step to step."""
-
-    stage: Stage
-    optimizer: Any
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    generator: Generator
-    fabric: Fabric
-    watch: _Watch | None
-
-    @property
-    def is_over(self) -> bool:
-        return self.watch is not None and self.watch.patience_is_over
-
-    def state(self, epoch: int) -> dict[str, Any]:
-        return {
-            "epoch": epoch,
-            "stage": self.stage.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "generator": self.generator.get_state(),
-            "precision": self.fabric.strategy.precision.state_dict(),
-            "watch": {} if self.watch is None else self.watch.state(),
-        }
-
-    def load(self, state: Mapping[str, Any]) -> int:
-        """Take over a state, if there is one; the epochs that it has seen."""
-        if "epoch" not in state:
-            return 0
-        self.stage.load_state_dict(state["stage"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.generator.set_state(state["generator"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
-        if self.watch is not None:
-            self.watch.load(state["watch"])
-        return int(state["epoch"])
-
-
-def _schedule(
-    optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    if config.schedule == "one-cycle":
-        peaks = [group["lr"] for group in optimizer.param_groups]
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=max(2, steps))
-    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-
-
-def _parameter_groups(stage: Stage, lr: float) -> list[dict[str, Any]]:
-    """Optimiser groups; frozen modules want no gradient until the next stage says so. Tokens do not decay."""
-    groups: list[dict[str, Any]] = []
-    for group in stage.groups():
-        weights = [parameter for module in group.modules for parameter in module.parameters()]
-        for weight in weights:
-            weight.requires_grad_(group.factor > 0)
-        if group.factor > 0:
-            for token in group.tokens:
-                token.requires_grad_(True)
-            groups.append({"params": weights, "lr": lr * group.factor})
-            groups.append({"params": list(group.tokens), "lr": lr * group.factor, "weight_decay": 0.0})
-    return [group for group in groups if group["params"]]
-
-
-def _optimise(
-    fabric: Fabric, module: nn.Module, optimizer: torch.optim.Optimizer, batch: Mapping[str, Any], generator: Generator
-) -> dict[str, float]:
-    stage: Stage = module.module  # type: ignore[assignment]
-    module.train()
-    for group in stage.groups():
-        for frozen in group.modules if group.factor == 0 else ():
-            frozen.eval()
-    with _own_random(generator, fabric.device, fabric.global_rank):
-        losses = module(**batch)
-    optimizer.zero_grad()
-    fabric.backward(losses["loss"])
-    fabric.clip_gradients(module, optimizer, max_norm=stage.config.clip, error_if_nonfinite=False)
-    optimizer.step()
-    return stage.share.means(losses)
-
-
-@contextmanager
-def _own_random(generator: Generator, device: torch.device, rank: int = 0) -> Iterator[None]:
-    """Seed torch's global generator, from which dropout draws, for one forward pass and put it back."""
-    seed = int(torch.randint(2**62, (), generator=generator)) + rank
-    cuda = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(cuda):
-        torch.manual_seed(seed)
-        yield
-
-
-def _on_device(batch: Mapping[str, Any], fabric: Fabric) -> dict[str, Any]:
-    return {name: x.to(fabric.device) if isinstance(x, Tensor) else x for name, x in batch.items()}
-
-
-@dataclass(eq=False)
-class _Watch:
-    """Validation after each epoch, the best weights so far, and when to stop."""
-
-    model: GiMP
-    samples: Sequence[Sample]
-    patience: int
-    fabric: Fabric
-    lowest: float = math.inf
-    waited: int = 0
-    weights: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def patience_is_over(self) -> bool:
-        return self.waited >= self.patience
-
-    def look(self, record: Step) -> Step:
-        """The step with the validation loss of its epoch; the first process computes it for all."""
-        found = validation_losses(self.model, self.samples) if self.fabric.is_global_zero else {}
-        losses: Validation = self.fabric.broadcast(found)
-        mean = float(np.mean(list(losses.values())))
-        best = mean < self.lowest
-        self.waited = 0 if best else self.waited + 1
-        if best:
-            self.lowest = mean
-            self.weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-        return replace(record, validation=losses, best=best)
-
-    def restore(self) -> None:
-        """The weights of the best epoch, once one was seen."""
-        if self.weights:
-            self.model.load_state_dict(self.weights)
-
-    def state(self) -> dict[str, Any]:
-        return {"lowest": self.lowest, "waited": self.waited, "weights": self.weights}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        self.lowest, self.waited, self.weights = state["lowest"], state["waited"], state["weights"]
-
-
-def validation_losses(model: GiMP | Ensemble, samples: Sequence[Sample]) -> Validation:
-    """Mean cross-entropy of each modality over the samples that have what it needs."""
-    logits = [case_logits(model, sample) for sample in samples]
-    labels = torch.tensor([sample.label for sample in samples])
-    losses: dict[Modality, float] = {}
-    for modality in MODALITIES:
-        has = [i for i, found in enumerate(logits) if modality in found]
-        if has:
-            stacked = torch.from_numpy(np.stack([logits[i][modality] for i in has]))
-            losses[modality] = float(nn.functional.cross_entropy(stacked, labels[has]))
-    return losses
+    cases, stage = Cases(samples, labels), DecoderStage(model, config)
+    return Loop("decoder", stage, config.epochs_decoder, config.lr_decoder, fabric, generator, keeper).fit(cases)
 
 
 @torch.inference_mode()
-def case_logits(model: GiMP | Ensemble, sample: Sample) -> dict[Modality, Float[np.ndarray, " C"]]:
-    """Logits of one case (whole bag, dropout off) for every modality that its inputs allow, from one pass.
-
-    Without a profile there is no ``both``: image-only is never called both.
-    """
-    was_training = model.training
+def case_parts(model: GiMP | Ensemble, sample: Sample) -> dict[Part, Float[np.ndarray, " C"]]:
+    """What each part of a `SumHead` says of one case, mean over the members; only parts that have their input."""
     model.eval()
-    output = model(*pad_samples([sample]).to(model.device).inputs)
-    found = output.members[0] if isinstance(output, EnsembleOutput) else output
-    image, genes = bool(found.has_image[0]), bool(found.has_genes[0])
-    there: dict[Modality, bool] = {"both": image and genes, "image": image, "genes": genes}
-    model.train(was_training)
-    return {name: output.answers[name][0].float().cpu().numpy() for name in MODALITIES if there[name]}
+    batch = pad_samples([sample]).to(model.device)
+    outputs = [run(member, batch) for member in model.members]
+    found: dict[Part, Float[np.ndarray, " C"]] = {}
+    for part in PARTS:
+        there = outputs[0].has_image if part == "image" else outputs[0].has_genes
+        if bool(there[0]) and outputs[0].parts is not None:
+            logits = torch.stack([output.parts[part][0] for output in outputs if output.parts is not None])
+            found[part] = logits.mean(0).float().cpu().numpy()
+    return found

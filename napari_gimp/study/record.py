@@ -7,7 +7,7 @@ import importlib.util
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -80,6 +80,10 @@ def run_identity(
     return {"model": asdict(model), "training": asdict(training), **hashed, **more}
 
 
+CURVES: Mapping[str, tuple[str, ...]] = {"loss": (), "share": ("accuracy", "active"), "margin": ("image_margin",)}
+"""Figures of the history by what they are; the rest are losses."""
+
+
 class TensorBoardLog:
     """Losses for TensorBoard, a tag per stage and figure; without a folder it does nothing.
 
@@ -142,20 +146,29 @@ def curves_writer(history: Sequence[Step]) -> Callable[[Path], None]:
 
 
 def curves(history: Sequence[Step]) -> Figure:
-    """A column per stage: losses over its epochs above, shares and margins below; a line marks the best epoch."""
+    """A column per stage: losses over its epochs, below shares, below margins; a line marks the best epoch.
+
+    What is equal to the loss itself (its only part) is not drawn twice.
+    """
     table = history_table(history)
     stages = list(dict.fromkeys(table["stage"]))
-    figure = Figure(figsize=(3.6 * len(stages), 5.2), layout="constrained")
+    kinds = [kind for kind in CURVES if kind == "loss" or any(name in table for name in CURVES[kind])]
+    figure = Figure(figsize=(3.6 * len(stages), 2.6 * len(kinds)), layout="constrained")
     FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, len(stages), squeeze=False)
-    for upper, lower, stage in zip(above, below, stages, strict=True):
+    axes = figure.subplots(len(kinds), len(stages), squeeze=False)
+    for column, stage in enumerate(stages):
         rows = table[table["stage"] == stage].dropna(axis="columns", how="all")
-        shares = [name for name in ("accuracy", "active", "image_margin") if name in rows]
-        losses = [name for name in rows.columns if name not in ("stage", "epoch", "best", *shares)]
-        upper.set_title(stage)
-        _draw(upper, rows, losses, "loss")
-        _draw(lower, rows, shares, "share or margin")
+        axes[0, column].set_title(stage)
+        for row, kind in enumerate(kinds):
+            _draw(axes[row, column], rows, _names(rows, kind), kind)
     return figure
+
+
+def _names(rows: pd.DataFrame, kind: str) -> list[str]:
+    if kind != "loss":
+        return [name for name in CURVES[kind] if name in rows]
+    others = {"stage", "epoch", "best", *(name for names in CURVES.values() for name in names)}
+    return [n for n in map(str, rows) if n not in others and (n == "loss" or not rows[n].equals(rows["loss"]))]
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, names: Sequence[str], what: str) -> None:
@@ -168,6 +181,8 @@ def _draw(axes: Axes, rows: pd.DataFrame, names: Sequence[str], what: str) -> No
     best = rows.loc[rows["best"], "epoch"]
     if len(best):
         axes.axvline(best.iloc[-1], color="0.7", zorder=0)
+    if what == "share":
+        axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("epoch")
     axes.set_ylabel(what)
     axes.legend(fontsize="small", frameon=False)
