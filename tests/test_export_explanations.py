@@ -18,7 +18,7 @@ from napari_gimp.export.everything import FILES, GENE_FILES
 from napari_gimp.export.plain import NOTICE
 from napari_gimp.export.tables import gene_table, patch_table, top_genes
 from napari_gimp.settings import InputError
-from napari_gimp.types import Bag, GeneGroup, PatchGrid, Prediction, SlideFacts
+from napari_gimp.types import Bag, GeneGroup, PatchGrid, Prediction, SlideFacts, against_others
 
 GENES = ("AAA", "BBB", "CCC", "DDD")
 PICTURE = np.full((20, 20, 3), 200, np.uint8)
@@ -109,8 +109,14 @@ def test_prediction_json_names_top_genes_groups_and_the_completeness_error(tmp_p
     assert content["gene_groups"] is None
     found = content["gene_attribution"]["by_class"]["B"]
     assert found["completeness_error"] == 0.002
-    assert found["sum"] == pytest.approx(1.6)
-    assert list(found["top_genes"].items()) == [("CCC", 1.5), ("DDD", 0.3), ("AAA", -0.2)]
+    assert found["sum"] == pytest.approx(1.6 + 0.8)
+    assert found["top_genes"] == pytest.approx({"CCC": 2.5, "AAA": -0.4, "DDD": 0.3})
+    assert list(found["top_genes"]) == ["CCC", "AAA", "DDD"]
+
+
+def test_what_raises_all_logits_speaks_for_no_class() -> None:
+    rows = np.array([[1.0, 5, 0], [1, 2, 0], [1, -1, 3]])
+    np.testing.assert_allclose(against_others(rows), [[0, 4.5, -1.5], [0, 0, -1.5], [0, -4.5, 3]])
 
 
 def test_a_prediction_whose_genes_do_not_fit_is_refused() -> None:

@@ -24,7 +24,7 @@ from napari_gimp.export.overlay import TOP_COLOUR, top_regions
 from napari_gimp.export.plain import NOTICE
 from napari_gimp.files import appearing
 from napari_gimp.regions import Colour, Region
-from napari_gimp.types import Modality, Prediction
+from napari_gimp.types import Modality, Prediction, against_others
 
 DPI = 200
 MOST_PX = 1600
@@ -87,9 +87,12 @@ def write_figure(
 
 
 def _maps(prediction: Prediction) -> dict[str, Float[np.ndarray, " N"]]:
-    """Attention and error, and the support of the most probable class."""
-    best = prediction.classes[int(np.argmax(prediction.probabilities[prediction.modality]))]
-    return {name: row for name, row in channels_of(prediction).items() if name in (*MAPS, f"support_{best}")}
+    """Attention and error, and what speaks for the most probable class."""
+    maps = {name: row for name, row in channels_of(prediction).items() if name in MAPS}
+    if prediction.class_support is not None:
+        best = int(np.argmax(prediction.probabilities[prediction.modality]))
+        maps[f"support for {prediction.classes[best]}"] = against_others(prediction.class_support)[best]
+    return maps
 
 
 def _view(prediction: Prediction, regions: Sequence[Region]) -> View:
@@ -141,7 +144,7 @@ def round_length(most: float) -> float:
 
 def _map(axis: Axes, bar: Axes, prediction: Prediction, name: str, values: Float[np.ndarray, " N"], view: View) -> None:
     """One map over the slide, unblurred, and its colour bar between its 1st and 99th percentile."""
-    label, colours = MAPS.get(name, (f"{name.replace('_', ' for ', 1)} (added to its logit)", SIGNED))
+    label, colours = MAPS.get(name, (f"{name} (added to its logit, less the other classes')", SIGNED))
     low, high = (float(v) for v in np.percentile(values, (1, 99)))
     if colours == SIGNED:
         low, high = -max(-low, high), max(-low, high)

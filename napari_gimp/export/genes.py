@@ -14,7 +14,7 @@ from napari_gimp.export.figure import DPI
 from napari_gimp.export.plain import NOTICE
 from napari_gimp.export.tables import top_genes
 from napari_gimp.files import appearing
-from napari_gimp.types import Prediction
+from napari_gimp.types import Prediction, against_others
 
 MOST_GENES, MOST_GROUPS = 25, 25
 FOR, AGAINST, ATTENTION = "#b40426", "#3b4cc0", "#35798c"
@@ -42,14 +42,14 @@ def best_class(prediction: Prediction) -> int:
 def _genes(axis: Axes, prediction: Prediction) -> None:
     assert prediction.gene_attribution is not None
     assert prediction.gene_z is not None
-    values, z = prediction.gene_attribution[best_class(prediction)], prediction.gene_z
+    values, z = against_others(prediction.gene_attribution)[best_class(prediction)], prediction.gene_z
     shown = top_genes(values, MOST_GENES)
     names = [f"{_short(prediction.genes[g])}  ({z[g]:+.1f})" for g in shown]
     axis.barh(range(len(shown)), values[shown], color=[FOR if values[g] > 0 else AGAINST for g in shown])
     axis.set_yticks(range(len(shown)), names)
     axis.axvline(0, color="black", linewidth=0.6)
-    axis.set_title(f"genes that move the logit of {prediction.classes[best_class(prediction)]} most", fontsize=9)
-    axis.set_xlabel("attribution (in brackets: z against the cohort)", fontsize=8)
+    axis.set_title(f"genes that speak most for and against {prediction.classes[best_class(prediction)]}", fontsize=9)
+    axis.set_xlabel("added to its logit, less the other classes' (in brackets: z in the cohort)", fontsize=8)
     _style(axis)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from napari_gimp.export.plain import NOTICE, write_json
 from napari_gimp.files import appearing
-from napari_gimp.types import Prediction
+from napari_gimp.types import Prediction, against_others
 
 FORMAT_VERSION = 1
 TOP_GENES = 50
@@ -66,7 +66,7 @@ def _groups(prediction: Prediction) -> list[dict[str, Any]] | None:
 
 
 def _attribution(prediction: Prediction) -> dict[str, Any] | None:
-    """By class: the completeness error, and the genes that add most to the logit or take most from it."""
+    """By class: completeness error, sum, and the genes that speak most for or against it, less the other classes'."""
     if prediction.gene_attribution is None or prediction.attribution_error is None:
         return None
     by_class = {
@@ -76,10 +76,16 @@ def _attribution(prediction: Prediction) -> dict[str, Any] | None:
             "top_genes": {prediction.genes[g]: float(values[g]) for g in top_genes(values, TOP_GENES)},
         }
         for name, values, error in zip(
-            prediction.classes, prediction.gene_attribution, prediction.attribution_error, strict=True
+            prediction.classes,
+            against_others(prediction.gene_attribution),
+            prediction.attribution_error,
+            strict=True,
         )
     }
-    return {"method": "integrated gradients of the class logit from the cohort mean", "by_class": by_class}
+    return {
+        "method": "integrated gradients from the cohort mean, of the class logit less the mean of the others",
+        "by_class": by_class,
+    }
 
 
 def top_genes(values: Float[np.ndarray, " G"], count: int) -> list[int]:

@@ -37,7 +37,8 @@ class GeneAttribution:
     difference
         (C,) logits of the profile less those of the cohort mean: what the values should add up to.
     error
-        (C,) what is missing to that, as a share of it.
+        (C,) what is missing to that, as a share of it; or of the class's difference against the other classes, where
+        that share is larger.
     steps
         Points of the way at which gradients were taken.
     """
@@ -75,7 +76,7 @@ def gene_attribution(
     """
     sides = [GeneSide.of(m, genes, None if outputs is None else outputs[i]) for i, m in enumerate(members)]
     difference = _mean([side.logits(side.z[None]) - side.logits(0 * side.z[None]) for side in sides])[0]
-    scale = difference.abs().clamp(min=LEAST_DIFFERENCE)
+    scale = _and_against_others(difference).abs().clamp(min=LEAST_DIFFERENCE)
     stretches = [_stretch(sides, 0.0, 1.0)]
     steps = NODES
     while _is_off(stretches, tolerance * scale) and steps + 2 * NODES <= most_steps:
@@ -84,28 +85,34 @@ def gene_attribution(
         stretches += [_stretch(sides, worst.start, middle), _stretch(sides, middle, worst.end)]
         steps += 2 * NODES
     values = torch.stack([each.part for each in stretches]).sum(0)
-    error = (values.sum(1) - difference).abs() / scale
+    error = (_and_against_others(values.sum(1) - difference).abs() / scale).amax(0)
     z = _mean([side.z for side in sides])
     return GeneAttribution(values.numpy(), z.numpy(), difference.numpy(), error.numpy(), steps)
 
 
 @dataclass(frozen=True, eq=False)
 class _Stretch:
-    """A stretch of the way: what its gradients say that each gene adds (C, G), and how far off that is (C,)."""
+    """A stretch of the way: what its gradients say that each gene adds (C, G), and how far off that is (2, C)."""
 
     start: float
     end: float
     part: Float[Tensor, "C G"]
-    off: Float[Tensor, " C"]
+    off: Float[Tensor, "2 C"]
 
 
-def _is_off(stretches: Sequence[_Stretch], allowed: Float[Tensor, " C"]) -> bool:
+def _is_off(stretches: Sequence[_Stretch], allowed: Float[Tensor, "2 C"]) -> bool:
     return bool((torch.stack([each.off for each in stretches]).sum(0) > allowed).any())
 
 
 def _stretch(sides: Sequence[GeneSide], start: float, end: float) -> _Stretch:
     part, change = (_mean(found) for found in zip(*(side.stretch(start, end) for side in sides), strict=True))
-    return _Stretch(start, end, part, (part.sum(1) - change).abs())
+    return _Stretch(start, end, part, _and_against_others(part.sum(1) - change).abs())
+
+
+def _and_against_others(logits: Float[Tensor, " C"]) -> Float[Tensor, "2 C"]:
+    """Each class's logit, and what it is more than the mean of the others."""
+    others = (logits.sum() - logits) / max(1, len(logits) - 1)
+    return torch.stack([logits, logits - others])
 
 
 def _mean(tensors: Sequence[Tensor]) -> Tensor:

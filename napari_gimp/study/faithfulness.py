@@ -32,7 +32,7 @@ from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.evaluating import fit_to
 from napari_gimp.study.faithfulness_report import Faithfulness
-from napari_gimp.types import Progress, Sample
+from napari_gimp.types import Progress, Sample, against_others
 
 LEAST_PATCHES, LEAST_GENES = 8, 8
 """Fewer leave no curve: nothing can be deleted in steps."""
@@ -89,7 +89,7 @@ def check_faithfulness(
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """What the members say of one case, and why: the class they predict, and a value for each patch or gene."""
+    """What members say of a case, and why: the class they predict, and how far each patch or gene speaks for it."""
 
     members: tuple[GiMP, ...]
     target: int
@@ -107,9 +107,9 @@ class Maps:
         sides: tuple[GeneSide, ...] = ()
         if sample.embeddings is not None and sample.cells is not None and len(sample.embeddings) >= LEAST_PATCHES:
             attention = attention_of(outputs)
-            support = class_support(members, sample.embeddings, sample.cells, expression)[target]
+            support = against_others(class_support(members, sample.embeddings, sample.cells, expression))[target]
         if expression is not None and np.isfinite(expression).sum() >= LEAST_GENES:
-            genes = gene_attribution(members, expression, outputs).values[target]
+            genes = against_others(gene_attribution(members, expression, outputs).values)[target]
             sides = tuple(
                 GeneSide.of(*pair) for pair in zip(members, [expression] * len(members), outputs, strict=True)
             )

@@ -7,6 +7,7 @@ Axis letters: N patch, D embedding, G gene, K gene group, H head, C class.
 from napari_gimp.types.bag import Bag as Bag
 from napari_gimp.types.case import Case as Case
 from napari_gimp.types.case import Sample as Sample
+from napari_gimp.types.classes import against_others as against_others
 from napari_gimp.types.genes import AlignedGenes as AlignedGenes
 from napari_gimp.types.genes import GeneGroup as GeneGroup
 from napari_gimp.types.genes import Profile as Profile

@@ -27,7 +27,7 @@ from napari_gimp.gimp.faithful import attention_of, logits_of, outputs_of, rando
 from napari_gimp.gimp.model import GiMP
 from napari_gimp.study.cohort import read_cohort
 from napari_gimp.study.faithfulness import check_faithfulness
-from napari_gimp.types import Sample
+from napari_gimp.types import Sample, against_others
 
 SEEDS = (0, 1, 2)
 TWINS = 5
@@ -87,8 +87,8 @@ def areas(members: Sequence[GiMP], cases: Sequence[PseudoCase], tiles: Tiles, cl
         def score(case: PseudoCase) -> np.ndarray:
             given = sample_of(case, tiles)
             target = classes.index(case.label) if true_class else predicted[case.name]
-            found: np.ndarray = class_support(members, given.embeddings, given.cells, rule=rule)[target]
-            return found
+            found = class_support(members, given.embeddings, given.cells, rule=rule)
+            return against_others(found)[target]
 
         return area_of(score, blocks)
 
