@@ -24,6 +24,7 @@ from napari_gimp.gimp.state import Keeper as Keeper
 from napari_gimp.gimp.steps import Step as Step
 from napari_gimp.gimp.trainconfig import TrainConfig as TrainConfig
 from napari_gimp.gimp.validation import case_logits as case_logits
+from napari_gimp.gimp.validation import case_parts as case_parts
 from napari_gimp.gimp.validation import validation_losses as validation_losses
 from napari_gimp.settings import InputError
 from napari_gimp.types import Sample
@@ -143,18 +144,3 @@ def refit_decoder(
     """After step 3: the decoder alone learns to read the fine-tuned tokens. All samples have patches."""
     cases, stage = Cases(samples, labels), DecoderStage(model, config)
     return Loop("decoder", stage, config.epochs_decoder, config.lr_decoder, fabric, generator, keeper).fit(cases)
-
-
-@torch.inference_mode()
-def case_parts(model: GiMP | Ensemble, sample: Sample) -> dict[Part, Float[np.ndarray, " C"]]:
-    """What each part of a `SumHead` says of one case, mean over the members; only parts that have their input."""
-    model.eval()
-    batch = pad_samples([sample]).to(model.device)
-    outputs = [run(member, batch) for member in model.members]
-    found: dict[Part, Float[np.ndarray, " C"]] = {}
-    for part in PARTS:
-        there = outputs[0].has_image if part == "image" else outputs[0].has_genes
-        if bool(there[0]) and outputs[0].parts is not None:
-            logits = torch.stack([output.parts[part][0] for output in outputs if output.parts is not None])
-            found[part] = logits.mean(0).float().cpu().numpy()
-    return found

@@ -11,6 +11,7 @@ from torch import nn
 
 from napari_gimp.gimp.batches import pad_samples
 from napari_gimp.gimp.ensemble import Ensemble, EnsembleOutput
+from napari_gimp.gimp.heads import PARTS, Part
 from napari_gimp.gimp.model import GiMP
 from napari_gimp.gimp.steps import Validation
 from napari_gimp.types import MODALITIES, Modality, Sample
@@ -43,3 +44,20 @@ def case_logits(model: GiMP | Ensemble, sample: Sample) -> dict[Modality, Float[
     there: dict[Modality, bool] = {"both": image and genes, "image": image, "genes": genes}
     model.train(was_training)
     return {name: output.answers[name][0].float().cpu().numpy() for name in MODALITIES if there[name]}
+
+
+@torch.inference_mode()
+def case_parts(model: GiMP | Ensemble, sample: Sample) -> dict[Part, Float[np.ndarray, " C"]]:
+    """What each part of a `SumHead` says of one case, mean over the members; only parts that have their input."""
+    was_training = model.training
+    model.eval()
+    output = model(*pad_samples([sample]).to(model.device).inputs)
+    outputs = output.members if isinstance(output, EnsembleOutput) else (output,)
+    found: dict[Part, Float[np.ndarray, " C"]] = {}
+    for part in PARTS:
+        there = outputs[0].has_image if part == "image" else outputs[0].has_genes
+        if bool(there[0]) and outputs[0].parts is not None:
+            logits = torch.stack([output.parts[part][0] for output in outputs if output.parts is not None])
+            found[part] = logits.mean(0).float().cpu().numpy()
+    model.train(was_training)
+    return found
