@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_gimp.files import is_first_process
 from napari_gimp.settings import InputError
 from napari_gimp.types import Progress
 from napari_gimp.words import error_words
@@ -23,6 +24,7 @@ def tell(lines: Iterable[str]) -> None:
 def drain(work: Generator[Progress, None, Result], label: str = "") -> Result:
     """Run long work to its end, with a bar on a terminal and a plain line per stage and tenth elsewhere."""
     show = _bar(label) if sys.stderr.isatty() else _lines(label)
+    show = show if is_first_process() else _nothing
     try:
         while True:
             try:
@@ -50,6 +52,10 @@ def _bar(label: str) -> Callable[[Progress | None], None]:
             bars[0].update(progress.done - bars[0].n)
 
     return show
+
+
+def _nothing(progress: Progress | None) -> None:
+    """The other processes work silently."""
 
 
 def _lines(label: str) -> Callable[[Progress | None], None]:

@@ -51,6 +51,11 @@ def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
         fill(beside)
 
 
+def is_first_process() -> bool:
+    """Whether this process writes and speaks: of several that ``torchrun`` started one does, a single one always."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+
 def remove(path: Path) -> None:
     """Delete a file or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():

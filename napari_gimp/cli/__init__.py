@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import redirect_stdout
 
 from cyclopts import CycloptsError
 
 from napari_gimp.cli import cohorts, slides  # noqa: F401  they register their commands
 from napari_gimp.cli.app import app
 from napari_gimp.console import tell
+from napari_gimp.files import is_first_process
 from napari_gimp.settings import InputError
 from napari_gimp.words import error_words
 
@@ -20,12 +22,13 @@ def main(arguments: list[str] | None = None) -> None:
     Exit codes: 0 done, 2 bad input, 1 a defect of ours (with traceback), 130 interrupted.
     """
     try:
-        code = app(
-            arguments or sys.argv[1:],
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_int_as_exit_code_else_zero",
-        )
+        with redirect_stdout(sys.stdout if is_first_process() else None):
+            code = app(
+                arguments or sys.argv[1:],
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_int_as_exit_code_else_zero",
+            )
         sys.exit(code)
     except CycloptsError as problem:
         tell([f"napari-gimp: {' '.join(str(problem).split())} (napari-gimp COMMAND --help lists what there is.)"])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from napari_gimp.files import is_first_process
 from napari_gimp.gimp.batches import sampling_weights
 from napari_gimp.gimp.calibrate import Calibration
 from napari_gimp.gimp.checkpoint import save_checkpoint
@@ -61,9 +62,10 @@ def pretrain_cohort(
     running = out.with_name(f"{out.name}.running")
     fitted = yield from _fit(images, cases, plan, running, resume)
     facts = checkpoint_facts(out.name, images, fitted, synthetic, {})
-    save_checkpoint(out, fitted.members, facts, typical=fitted.typical, overwrite=overwrite)
-    write_history(out, [step for steps in fitted.history for step in steps])
-    shutil.rmtree(running, ignore_errors=True)
+    if is_first_process():
+        save_checkpoint(out, fitted.members, facts, typical=fitted.typical, overwrite=overwrite)
+        write_history(out, [step for steps in fitted.history for step in steps])
+        shutil.rmtree(running, ignore_errors=True)
     return facts
 
 

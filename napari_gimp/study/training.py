@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_gimp.files import is_first_process
 from napari_gimp.gimp.checkpoint import check_free, read_facts, save_checkpoint
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.evaluating import predict_cohort
@@ -52,10 +53,13 @@ def train_cohort(
     fitted = yield from fit(cohort, np.arange(len(cohort)), plan, state=running, resume=resume)
     metrics = yield from _validation_figures(fitted, cohort)
     facts = checkpoint_facts(out.name, cohort, fitted, synthetic, metrics)
-    calibration = fitted.calibration.to_json()
-    save_checkpoint(out, fitted.members, facts, calibration=calibration, typical=fitted.typical, overwrite=overwrite)
-    write_history(out, [step for steps in fitted.history for step in steps])
-    shutil.rmtree(running, ignore_errors=True)
+    if is_first_process():
+        calibration = fitted.calibration.to_json()
+        save_checkpoint(
+            out, fitted.members, facts, calibration=calibration, typical=fitted.typical, overwrite=overwrite
+        )
+        write_history(out, [step for steps in fitted.history for step in steps])
+        shutil.rmtree(running, ignore_errors=True)
     return facts
 
 
