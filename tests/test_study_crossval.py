@@ -10,7 +10,7 @@ import pytest
 from study_lab import make_cohort
 
 from napari_gimp.settings import InputError
-from napari_gimp.study import abmil
+from napari_gimp.study import abmil, crossval
 from napari_gimp.study.baselines import BASELINES, REMOVED, in_words, needs_of
 from napari_gimp.study.crossval import FoldResult, cross_validate
 from napari_gimp.study.folds import make_folds
@@ -206,3 +206,39 @@ def test_a_model_that_answers_for_other_cases_is_a_defect(tmp_path):
     cohort = cohort_of()
     with pytest.raises(ValueError, match="probabilities for both"):
         drain(cross_validate(cohort, make_folds(cohort, "patient", 3), strange, tmp_path, baselines=False))
+
+
+def slide_means(path: Path, width=5, names=("x",)) -> Path:
+    rng = np.random.default_rng(0)
+    sites = np.repeat(np.arange(8), 6).astype(str)
+    slides = np.array([names[i] if i < len(names) else f"other{i}" for i in range(48)])
+    means = rng.normal(size=(48, width)) + rng.normal(size=(8, width)).repeat(6, axis=0)
+    np.savez(path, mean=means, site=sites, cancer_type=np.repeat(["A", "B"], 24), slide_id=slides)
+    return path
+
+
+def test_directions_of_a_table_never_come_from_the_cohorts_own_slides(tmp_path, monkeypatch):
+    monkeypatch.setattr(abmil, "EPOCHS", 1)
+    cohort = cohort_of(30)
+    folds = make_folds(cohort, "patient", 2)
+    seen = []
+    fit = crossval.fit_directions
+    monkeypatch.setattr(
+        crossval, "fit_directions", lambda means, *a, **k: seen.append(len(means)) or fit(means, *a, **k)
+    )
+    table = slide_means(tmp_path / "means.npz", names=("case003-slide", "case004"))
+    result, _ = drain(cross_validate(cohort, folds, Oracle(), tmp_path / "a", directions_from=table, directions=3))
+    assert seen == [46]  # fitted once, without the slide of case 3 and another slide of case 4
+    assert result.folds[0]["baseline_directions"] == "3 from a table of other slides"
+    assert result.settings["directions_from"].startswith("means.npz ")
+    wide = slide_means(tmp_path / "wide.npz", width=7)
+    with pytest.raises(InputError, match="7-d"):
+        drain(cross_validate(cohort, folds, Oracle(), tmp_path / "b", directions_from=wide))
+
+
+def test_without_genes_the_headline_is_the_image(tmp_path):
+    cohort = cohort_of(missing=range(60))
+    result, _ = drain(cross_validate(cohort, make_folds(cohort, "site", 3), Oracle(), tmp_path, baselines=False))
+    text = result.to_json()
+    assert (text["modality"], set(text["by_modality"]), text["n"]) == ("image", {"image"}, 60)
+    assert (text["baselines"], text["comparison"]) == ({}, {})

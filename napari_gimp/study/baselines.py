@@ -172,7 +172,9 @@ def _ridge(columns: Callable[[Inputs], Float[np.ndarray, "n W"]]) -> Recipe:
 def _lasso(inputs: Inputs, train: Rows, test: Rows, seed: int) -> Float[np.ndarray, "m C"]:
     def fitted(c: float, learned: Rows, asked: Rows) -> Float[np.ndarray, "m C"]:
         first, second = standardise(inputs.genes[learned], inputs.genes[asked])
-        model = OneVsRestClassifier(LogisticRegression(C=c, l1_ratio=1.0, solver="liblinear", random_state=seed))
+        model = OneVsRestClassifier(
+            LogisticRegression(C=c, l1_ratio=1.0, solver="liblinear", max_iter=1000, random_state=seed)
+        )
         return _by_class(model.fit(first, inputs.labels[learned]), second, inputs.classes)
 
     losses = dict.fromkeys(LASSO_CS, 0.0)
