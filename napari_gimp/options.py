@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_gimp.gimp.config import ModelConfig
     from napari_gimp.gimp.trainconfig import TrainConfig
     from napari_gimp.study.cohort import Cohort
+    from napari_gimp.study.folds import Fold
     from napari_gimp.study.plan import Plan
 
 
@@ -72,6 +73,38 @@ class CohortOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
+class FoldOptions:
+    """Which cases are tested together."""
+
+    folds: Annotated[
+        str | None, Parameter(help="folds.csv:COLUMN; or --by-site, --by-patient. Whole sites where they are known.")
+    ] = None
+    by_site: Annotated[bool, Parameter(negative="", help="Make folds of whole sites.")] = False
+    by_patient: Annotated[bool, Parameter(negative="", help="Make folds of patients.")] = False
+    n_folds: Annotated[int, Parameter(help="How many folds to make.")] = 5
+
+    def read(self, cohort: Cohort, seed: int) -> tuple[Fold, ...]:
+        """The folds of a cohort.
+
+        Raises
+        ------
+        InputError
+            Two ways asked for, or folds that cannot be made.
+        """
+        from napari_gimp.study.folds import default_grouping, make_folds, read_folds
+
+        asked = [name for name in ("folds", "by_site", "by_patient") if getattr(self, name)]
+        if len(asked) > 1:
+            raise InputError("Expected one of --folds, --by-site and --by-patient, found two; leave one out.")
+        if self.folds is not None:
+            return read_folds(self.folds, cohort)
+        by = "site" if self.by_site else "patient" if self.by_patient else default_grouping(cohort)
+        tell([f"Folds: {self.n_folds} of {'whole sites' if by == 'site' else 'patients'}, made with seed {seed}."])
+        return make_folds(cohort, by, self.n_folds, seed)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
 class ModelOptions:
     """Sizes, schedule and what a training starts from."""
 
@@ -91,10 +124,10 @@ class ModelOptions:
 
     def plan(self, cohort: Cohort, *, seed: int, device: str, val_fraction: float = 0.2) -> Plan:
         """The plan of a training on that cohort; a preset that was chosen is told with its reason."""
-        from napari_gimp.gimp.presets import PRESETS
+        from napari_gimp.gimp.presets import preset_for
 
         name = self.preset or _suggested(cohort)
-        preset = PRESETS[name]
+        preset = preset_for(name, len(cohort.genes))
         return self._plan(name, preset.model, preset.training, seed, device, val_fraction)
 
     def pretraining_plan(self, cohort: Cohort, *, seed: int, device: str, objective: Objective | None) -> Plan:

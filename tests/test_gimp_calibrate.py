@@ -6,7 +6,7 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-from napari_gimp.gimp.calibrate import calibrate, calibrate_sum, fit_temperature, is_clearly_better
+from napari_gimp.gimp.calibrate import calibrate, calibrate_parts, fit_temperature, is_clearly_better
 from napari_gimp.gimp.linear import case_weights, fit_linear
 
 
@@ -40,20 +40,33 @@ def test_too_few_cases_leave_it_at_one() -> None:
     assert calibrate({"image": logits}, labels, "").temperatures["image"] == 1.0
 
 
-def test_the_sum_of_two_calibrated_opinions_is_calibrated() -> None:
-    """Two independent Gaussian views of the class: the log-odds add up, whatever scale each came in."""
+def views(n: int = 6000) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Independent Gaussian views of a class: the log-odds of parts add up, whatever scale each came in."""
     rng = np.random.default_rng(2)
-    labels = rng.integers(2, size=6000)
-    odds = [2 * (2 * labels - 1 + rng.normal(size=6000)) for _ in range(2)]
-    logits = {"image": np.stack([-odds[0], odds[0]], 1) * 1.5, "genes": np.stack([-odds[1], odds[1]], 1) / 8}
-    lacking = logits["genes"].copy()
-    lacking[:100] = np.nan
-    found = calibrate_sum({**logits, "genes": lacking}, labels, "")
-    assert found.temperatures["image"] == pytest.approx(3, rel=0.1)  # half the odds on each side: 1.5 x 2
-    assert found.temperatures["genes"] == pytest.approx(0.25, rel=0.1)
-    assert found.temperatures["both"] == pytest.approx(1, abs=0.06)
+    labels = rng.integers(2, size=n)
+    odds = [2 * (2 * labels - 1 + rng.normal(size=n)) for _ in range(2)]
+    scaled = {"image": odds[0] * 1.5, "genes": odds[1] / 8, "wide": rng.normal(size=n)}
+    return labels, {name: np.stack([-values, values], 1) for name, values in scaled.items()}
+
+
+def test_parts_are_weighed_as_they_were_made() -> None:
+    labels, parts = views()
+    parts["genes"][:100] = np.nan
+    found = calibrate_parts(parts, labels, "held out")
+    assert found.weights["image"]["image"] == pytest.approx(1 / 3, rel=0.1)  # half the odds on each side: 1.5 x 2
+    assert found.weights["both"]["image"] == pytest.approx(1 / 3, rel=0.1)
+    assert found.weights["genes"]["genes"] == pytest.approx(4, rel=0.1)
+    assert found.weights["both"]["genes"] == pytest.approx(4, rel=0.1)
+    assert found.weights["both"]["wide"] < 0.05  # noise: hardly any weight, and never a negative one
+    assert all(weight >= 0 for weights in found.weights.values() for weight in weights.values())
     assert found.ece["both"][1] < 0.02
     assert found.n == {"image": 6000, "genes": 5900, "both": 5900}
+
+
+def test_a_single_part_gets_its_temperature() -> None:
+    logits, labels = drawn(2.5)
+    weight = calibrate_parts({"image": logits}, labels, "").weights["image"]["image"]
+    assert weight == pytest.approx(1 / fit_temperature(logits, labels), rel=1e-3)
 
 
 def test_a_linear_head_has_no_gradient_left_and_fills_its_layer() -> None:

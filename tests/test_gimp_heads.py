@@ -35,7 +35,7 @@ def case() -> dict[str, torch.Tensor]:
     }
 
 
-def test_a_sum_head_adds_calibrated_logits_by_hand() -> None:
+def test_a_sum_head_adds_weighted_logits_by_hand() -> None:
     head = SumHead(replace(CONFIG, d=4), genes=2, classes=2)
     with torch.no_grad():
         head.image.weight.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0]]))
@@ -43,14 +43,14 @@ def test_a_sum_head_adds_calibrated_logits_by_hand() -> None:
         head.genes.weight.zero_()
         head.genes.bias.copy_(torch.tensor([0.0, 1]))
         head.wide.weight.copy_(torch.tensor([[1.0, 2], [0, 0]]))
-    head.temperatures.set({"image": 2.0, "genes": 0.5})
+    head.calibrate({"weights": {"image": {"image": 0.5}, "genes": {"genes": 2.0, "wide": 2.0}, "both": {"wide": 0.0}}})
     there, absent = torch.tensor([True, True]), torch.zeros(4)
     image = Branch(torch.tensor([[1.0, 2, 9, 9], [0, 0, 0, 0]]), there, absent)
     genes = Branch(torch.zeros(2, 4), torch.tensor([True, False]), absent)
     answers = head.answers(image, genes, torch.tensor([[1.0, -1], [5, 5]]))
     torch.testing.assert_close(answers["image"], torch.tensor([[0.75, 1.0], [0.25, 0]]))
     torch.testing.assert_close(answers["genes"], torch.tensor([[-2.0, 2.0], [0, 0]]))
-    torch.testing.assert_close(answers["both"], torch.tensor([[-1.25, 3.0], [0.25, 0]]))
+    torch.testing.assert_close(answers["both"], torch.tensor([[1.5, 3.0], [0.25, 0]]))  # the second has no genes
 
 
 def test_a_missing_input_is_left_out_of_the_sum(case: dict[str, torch.Tensor]) -> None:
@@ -73,6 +73,7 @@ def test_the_wide_path_reads_standardised_genes(case: dict[str, torch.Tensor]) -
     with torch.no_grad():
         gimp.classifier.genes.weight.zero_()
         gimp.classifier.genes.bias.zero_()
+        gimp.classifier.wide.weight.normal_()
     expected = ((case["genes"] - 2) / 4) @ gimp.classifier.wide.weight.T
     torch.testing.assert_close(gimp(**case).answers["genes"], expected)
 
@@ -122,12 +123,12 @@ def test_members_and_temperatures_survive_a_checkpoint(case: dict[str, torch.Ten
     facts = CheckpointFacts(
         "three", tuple("abc"), None, D, tuple(f"g{i}" for i in range(G)), "log", None, None, "nothing", "synthetic"
     )
-    calibration = {"temperatures": {"image": 2.0, "genes": 0.25}}
+    calibration = {"weights": {"image": {"image": 2.0}, "both": {"genes": 0.25}}}
     folder = save_checkpoint(tmp_path / "three", members, facts, calibration=calibration)
     loaded = load_model(folder).model
     assert len(loaded.members) == 3
     for member in members:
-        member.classifier.temperatures.set(calibration["temperatures"])
+        member.classifier.calibrate(calibration)
     expected = Ensemble(members)(**case).answers
     for name, logits in loaded(**case).answers.items():
         assert torch.equal(logits, expected[name])

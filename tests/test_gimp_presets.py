@@ -19,9 +19,9 @@ def test_small_learns_no_label_before_its_linear_heads() -> None:
 
 
 def test_the_preset_comes_with_its_reason() -> None:
-    assert suggest_preset(946, 15_000, 60_480)[0] == "paper"
-    assert suggest_preset(946, 15_000, 0)[0] == "paper"  # images alone
-    name, why = suggest_preset(721, 35, 258)
+    assert suggest_preset(946, 15_000.0, 60_480)[0] == "paper"
+    assert suggest_preset(946, 15_000.0, 0)[0] == "paper"  # images alone
+    name, why = suggest_preset(721, 35.0, 258)
     assert name == "small"
     assert "a median of 35 patches (fewer than 1000) and 258 genes (fewer than 10000)" in why
-    assert "480 slides (fewer than 500)" in suggest_preset(480, 15_000, 20_000)[1]
+    assert "480 slides (fewer than 500)" in suggest_preset(480, 15_000.0, 20_000)[1]

@@ -1,4 +1,4 @@
-"""Commands on cohorts: pretrain, train, evaluate."""
+"""Commands on cohorts: pretrain, train, evaluate, crossval, ablate, faithfulness."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from napari_gimp.options import (
     Checkpoint,
     CohortOptions,
     Device,
+    FoldOptions,
     ModelOptions,
     Objective,
     Overwrite,
@@ -23,6 +24,8 @@ from napari_gimp.options import (
 )
 from napari_gimp.types import Modality
 
+Headline = Annotated[Modality, Parameter(help="Inputs of the headline figures.")]
+JsonFile = Annotated[Path | None, Parameter(name="--json", help="File for the figures.")]
 Kind = Annotated[CaseKind, Parameter(help="What the cases are; goes wherever the checkpoint goes.")]
 
 
@@ -97,8 +100,8 @@ def evaluate(
     /,
     *,
     cohort: CohortOptions,
-    modality: Annotated[Modality, Parameter(help="Inputs of the headline figures.")] = "both",
-    as_json: Annotated[Path | None, Parameter(name="--json", help="File for the figures.")] = None,
+    modality: Headline = "both",
+    as_json: JsonFile = None,
     out: Annotated[Path | None, Parameter(help="Folder for predictions.csv and the figures.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -115,3 +118,110 @@ def evaluate(
     evaluation = drain(evaluate_checkpoint(checkpoint, read, modality=modality, device=device, seed=seed))
     evaluation.write(as_json, out, overwrite)
     print(evaluation.table())
+
+
+@app.command
+def crossval(
+    *,
+    cohort: CohortOptions,
+    out: Path,
+    folds: FoldOptions = FoldOptions(),  # noqa: B008  frozen
+    model: ModelOptions = ModelOptions(),  # noqa: B008  frozen
+    modality: Headline = "both",
+    baselines: Annotated[bool, Parameter(help="Train the simple models beside GiMP in the same folds.")] = True,
+    as_json: JsonFile = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cross-validate GiMP beside simple models in the same folds; a report, figures and predictions in OUT.
+
+    Parameters
+    ----------
+    out
+        Folder of the run; a run that was killed goes on with --resume.
+    """
+    from napari_gimp.study.crossval import cross_validate
+    from napari_gimp.study.gimpfold import GiMPFold
+    from napari_gimp.study.report import write_report
+
+    read = cohort.read()
+    plan = model.plan(read, seed=seed, device=device)
+    chosen = folds.read(read, seed)
+    result = drain(
+        cross_validate(
+            read,
+            chosen,
+            GiMPFold(plan),
+            out,
+            baselines=baselines,
+            seed=seed,
+            resume=resume,
+            overwrite=overwrite,
+            directions_from=model.directions_from,
+            modality=modality,
+            settings=plan.to_json(),
+        )  # fmt: skip
+    )
+    result.write(out, as_json)
+    tell(result.warnings)
+    print(result.table())
+    print(write_report(result, out))
+
+
+@app.command
+def ablate(
+    *,
+    cohort: CohortOptions,
+    out: Path,
+    folds: FoldOptions = FoldOptions(),  # noqa: B008  frozen
+    model: ModelOptions = ModelOptions(),  # noqa: B008  frozen
+    modality: Headline = "both",
+    rows: Annotated[tuple[str, ...], Parameter(help="Only these rows (and the full method).")] = (),
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cross-validate GiMP with one part left out or replaced at a time; a table in OUT.
+
+    Parameters
+    ----------
+    out
+        Folder of the table; each row has a folder of its own in it.
+    """
+    from napari_gimp.study.ablation import ablate as run
+
+    read = cohort.read()
+    plan = model.plan(read, seed=seed, device=device)
+    chosen = folds.read(read, seed)
+    result = drain(run(read, chosen, plan, out, rows=rows, modality=modality, resume=resume, overwrite=overwrite))
+    print(result.table().to_string(index=False, float_format="{:.3f}".format))
+
+
+@app.command
+def faithfulness(
+    checkpoint: Checkpoint,
+    /,
+    *,
+    cohort: CohortOptions,
+    out: Path,
+    most_cases: Annotated[int, Parameter(help="Of a larger cohort so many cases are drawn.")] = 100,
+    seed: Seed = 0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Hold a checkpoint's explanations against itself: deletion curves, and maps behind random weights.
+
+    Parameters
+    ----------
+    out
+        Folder for the table, the curves and their picture.
+    """
+    from napari_gimp.study.faithfulness import check_faithfulness
+
+    work = check_faithfulness(checkpoint, cohort.read(), most_cases=most_cases, seed=seed, device=device)
+    result = drain(work)
+    result.write(out, overwrite)
+    print(result.table())

@@ -61,7 +61,8 @@ def save_checkpoint(
     members
         A model, or several of one shape (seeds) that are to be averaged.
     calibration
-        ``temperatures``, modality -> number, and whatever else is to be remembered of how they were found.
+        ``temperatures`` (modality -> number) or ``weights`` (modality -> part -> number) of the head, and whatever
+        else is to be remembered of how they were found.
     typical
         What standardised mean embeddings of the training cases are like.
 
@@ -146,7 +147,7 @@ def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
     except (RuntimeError, KeyError) as error:
         raise CheckpointError(f"{folder}: the weights do not fit the model that {CARD} describes; {AGAIN}") from error
     for member in model.members:
-        member.classifier.temperatures.set((card.get("calibration") or {}).get("temperatures", {}))
+        member.classifier.calibrate(card.get("calibration") or {})
     identity = hashlib.sha256((folder / CARD).read_bytes()).hexdigest()
     return LoadedModel(model.to(target).eval(), facts, identity, typical)
 

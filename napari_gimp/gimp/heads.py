@@ -1,13 +1,14 @@
-"""[CLS_img; CLS_ge] -> classes: the paper's concatenation, or calibrated logits added (METHOD sections 5 and 9).
+"""[CLS_img; CLS_ge] -> classes: the paper's concatenation, or weighted logits added (METHOD sections 5 and 9).
 
 A head answers three questions of one forward pass, for the branches meet only here: what do both inputs say, what does
-the image alone, what do the genes alone? Each answer is divided by its temperature (1 until calibrated).
+the image alone, what do the genes alone? Calibration divides an answer by a temperature, or weighs what is added.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -30,6 +31,11 @@ class Branch:
         """The stand-in for every case."""
         return self.absent.expand(len(self.cls), -1)
 
+
+Part = Literal["image", "genes", "wide"]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""Of a `SumHead`: the image head, GroupMSA's head, the linear path from the genes."""
+OF_ANSWER: Mapping[Modality, tuple[Part, ...]] = {"both": PARTS, "image": ("image",), "genes": ("genes", "wide")}
 
 ModalityLogits = Mapping[Modality, Float[Tensor, "B C"]]
 
@@ -64,11 +70,18 @@ class ConcatHead(nn.Sequential):
         )  # fmt: skip
         self.temperatures = Temperatures()
 
+    def calibrate(self, calibration: Mapping[str, Any]) -> None:
+        """Take over the temperatures of a checkpoint's card."""
+        self.temperatures.set(calibration.get("temperatures", {}))
+
     def forward(self, pair: Float[Tensor, "B d2"]) -> Float[Tensor, "B C"]:
         """The MLP itself: the temperatures are no layer."""
         for layer in list(self)[:4]:
             pair = layer(pair)
         return pair
+
+    def parts(self, image: Branch, genes: Branch, expression: Float[Tensor, "B G"] | None) -> None:
+        """It has none."""
 
     def answers(self, image: Branch, genes: Branch, expression: Float[Tensor, "B G"] | None) -> ModalityLogits:
         """Logits of both inputs and of either alone; ``expression`` takes no part here."""
@@ -78,36 +91,62 @@ class ConcatHead(nn.Sequential):
         return {name: self(torch.cat(pair, dim=1)) / self.temperatures[name] for name, pair in pairs.items()}
 
 
-class SumHead(nn.Module):
-    """A linear head on each class token, and with ``wide`` one on the genes themselves; calibrated logits are added.
+class Weights(nn.Module):
+    """How much each part counts in each answer of a `SumHead`; written into a checkpoint's card, not its weights."""
 
-    A case without an input gets nothing from it: logits of 0.
+    values: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        plain = [[float(part in OF_ANSWER[name]) for part in PARTS] for name in MODALITIES]
+        self.register_buffer("values", torch.tensor(plain), persistent=False)
+
+    def set(self, weights: Mapping[Modality, Mapping[Part, float]]) -> None:
+        """Take over weights; an answer or part that is not named keeps its own."""
+        for name, parts in weights.items():
+            for part, weight in parts.items():
+                self.values[MODALITIES.index(name), PARTS.index(part)] = weight
+
+    def __getitem__(self, modality: Modality) -> Float[Tensor, " P"]:
+        return self.values[MODALITIES.index(modality)]
+
+
+class SumHead(nn.Module):
+    """Linear heads on each class token, and with ``wide`` one on the genes themselves; weighted logits are added.
+
+    A case without an input is answered from what it has: an absent part is left out, never imputed.
     """
 
-    temperatures: Temperatures
+    weights: Weights
 
     def __init__(self, config: ModelConfig, genes: int, classes: int) -> None:
         super().__init__()
         self.image = nn.Linear(config.d, classes)
         self.genes = nn.Linear(config.d, classes) if genes else None
-        self.wide = nn.Linear(genes, classes, bias=False) if genes and config.wide else None
-        self.temperatures = Temperatures()
+        self.wide = nn.Linear(genes, classes) if genes and config.wide else None
+        for unused in () if self.wide is None else self.wide.parameters():
+            nn.init.zeros_(unused)  # says nothing until it is fitted
+        self.weights = Weights()
+
+    def calibrate(self, calibration: Mapping[str, Any]) -> None:
+        """Take over the weights of a checkpoint's card."""
+        self.weights.set(calibration.get("weights", {}))
 
     def answers(self, image: Branch, genes: Branch, expression: Float[Tensor, "B G"] | None) -> ModalityLogits:
         """Logits of both inputs and of either alone; ``expression`` is standardised."""
-        from_image = self.image(image.cls) * image.present[:, None] / self.temperatures["image"]
-        from_genes = self.of_genes(genes, expression) * genes.present[:, None] / self.temperatures["genes"]
-        return {
-            "both": (from_image + from_genes) / self.temperatures["both"],
-            "image": from_image,
-            "genes": from_genes,
-        }
+        parts = torch.stack(list(self.parts(image, genes, expression).values()))
+        found = {name: torch.einsum("pbc,p->bc", parts, self.weights[name].to(parts)) for name in MODALITIES}
+        lacks_genes, lacks_image = (~branch.present[:, None] for branch in (genes, image))
+        both = found["both"].where(~lacks_genes, found["image"]).where(~lacks_image | lacks_genes, found["genes"])
+        return {**found, "both": both}
 
-    def of_genes(self, genes: Branch, expression: Float[Tensor, "B G"] | None) -> Float[Tensor, "B C"]:
-        """What GroupMSA and the wide path say together."""
-        if self.genes is None:
-            return genes.cls.new_zeros(len(genes.cls), self.image.out_features)
-        logits: Tensor = self.genes(genes.cls)
-        if self.wide is not None and expression is not None:
-            logits = logits + self.wide(expression)
-        return logits
+    def parts(
+        self, image: Branch, genes: Branch, expression: Float[Tensor, "B G"] | None
+    ) -> dict[Part, Float[Tensor, "B C"]]:
+        """What each part says, 0 where its input is absent."""
+        from_image: Tensor = self.image(image.cls)
+        nothing = torch.zeros_like(from_image)
+        deep = nothing if self.genes is None else self.genes(genes.cls)
+        wide = nothing if self.wide is None or expression is None else self.wide(expression)
+        there = genes.present[:, None]
+        return {"image": from_image * image.present[:, None], "genes": deep * there, "wide": wide * there}

@@ -137,6 +137,7 @@ class GiMP(nn.Module):
         gene_branch = self._branch(None if profile is None else profile.cls, has_genes, known, self.absent_genes, batch)
         return GiMPOutput(
             answers=self.classifier.answers(image_branch, gene_branch, expression),
+            parts=self.classifier.parts(image_branch, gene_branch, expression),
             cls_image=image_branch.cls,
             cls_genes=gene_branch.cls,
             has_image=image_branch.present,

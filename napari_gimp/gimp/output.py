@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from napari_gimp.gimp.heads import Part
 from napari_gimp.types import Modality
 
 
@@ -32,6 +33,8 @@ class GiMPOutput:
     class_attention
         (L, B, H, N) the class token's row, patches only, as computed: the rest to 1 is what it gives itself, and
         Nystrom rows may be slightly negative. `patch_attention` makes shares of it. No gradient.
+    parts
+        Part -> (B, C) of a head that adds (`SumHead`), before its weights; None of another.
     predicted
         (B, N, D) standardised embeddings as the decoder expects them; None without ``masked``.
     group_attention
@@ -48,6 +51,7 @@ class GiMPOutput:
     projected: Float[Tensor, "B N d"] | None = None
     patch_tokens: Float[Tensor, "B N d"] | None = None
     class_attention: Float[Tensor, "L B H N"] | None = None
+    parts: Mapping[Part, Float[Tensor, "B C"]] | None = None
     predicted: Float[Tensor, "B N D"] | None = None
     group_attention: Float[Tensor, "B H K"] | None = None
     fragment_attention: Float[Tensor, "B K H F"] | None = None

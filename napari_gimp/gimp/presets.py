@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from napari_gimp.gimp.config import ModelConfig
@@ -34,10 +34,10 @@ SMALL = Preset(
         heads=4,
         layers=2,
         ffn=2,
-        fragment_genes=32,
+        fragment_genes=63,
         groups=4,
         shared_head=False,
-        gene_dropout=0.3,
+        gene_dropout=0.5,
         window=64,
         fusion="sum",
         wide=True,
@@ -46,13 +46,14 @@ SMALL = Preset(
     TrainConfig(
         epochs_genes=30,
         lr_genes=1e-3,
+        gene_mixup=1.0,
         epochs_pretrain=12,
         lr_pretrain=5e-4,
         triplet_weight=0.0,
         epochs_finetune=0,
-        batch_size=32,
+        batch_size=64,
         weight_decay=0.05,
-        schedule="one-cycle",
+        warmup=0.1,
         freeze_image=True,
         linear_heads=True,
         members=3,
@@ -71,6 +72,21 @@ SMALL = Preset(
 """METHOD section 9: an aggregator that has learned no label of the cohort, frozen, under linear heads; logits added."""
 
 PRESETS: Mapping[PresetName, Preset] = {"small": SMALL, "paper": PAPER}
+
+
+def preset_for(name: PresetName, genes: int) -> Preset:
+    """A preset for a gene list of that length.
+
+    A panel that is a single fragment has no other to lean on: in ``small`` it drops fewer genes and learns longer.
+    """
+    preset = PRESETS[name]
+    if name == "paper" or not 0 < genes < 1.5 * preset.model.fragment_genes:
+        return preset
+    return replace(
+        preset,
+        model=replace(preset.model, gene_dropout=0.3),
+        training=replace(preset.training, epochs_genes=60),
+    )
 
 
 def suggest_preset(slides: int, patches: float, genes: int) -> tuple[PresetName, str]:

@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from napari_gimp.genes.gmt import pathway_fragments, read_gmt
-from napari_gimp.gimp.calibrate import Calibration, calibrate, calibrate_sum
+from napari_gimp.gimp.calibrate import Calibration, calibrate, calibrate_parts
 from napari_gimp.gimp.checkpoint import LoadedModel, load_model
 from napari_gimp.gimp.ensemble import Ensemble
 from napari_gimp.gimp.model import GiMP
@@ -28,8 +28,8 @@ from napari_gimp.gimp.typical import Typical, fit_typical
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.directions import case_means, directions_for
-from napari_gimp.study.heads import fit_image_head, inner_logits
-from napari_gimp.study.logits import cohort_logits
+from napari_gimp.study.heads import fit_heads, inner_parts
+from napari_gimp.study.logits import cohort_logits, cohort_parts
 from napari_gimp.study.pace import StepPace
 from napari_gimp.study.plan import Plan
 from napari_gimp.study.preparation import Scaling, Split, fit_scaling, split_cases
@@ -113,7 +113,7 @@ def fit(
         history.append(tuple(run.keeper.history))
     calibration = yield from _calibrate(members, build, split, fabric)
     for member in members:
-        member.classifier.temperatures.set(calibration.temperatures)
+        member.classifier.calibrate(calibration.to_json())
     origin = "" if init is None else f"{init.facts.name}: {init.facts.trained_on}"
     found = "none" if directions is None else f"{directions.k} from {directions.source}"
     found = found if init is None else str(init.facts.provenance.get("site_directions", "none"))
@@ -241,7 +241,7 @@ class _Member:
             yield pace.progress(step)
         network.cpu().eval()
         if self.build.plan.training.linear_heads:
-            yield from fit_image_head(network, self.build.cohort, self.split.train, self.build.plan.training)
+            yield from fit_heads(network, self.build.cohort, self.split.train, self.build.plan.training)
         return network
 
     @property
@@ -272,13 +272,16 @@ class _Member:
 def _calibrate(
     members: Sequence[GiMP], build: Builder, split: Split, fabric: Fabric
 ) -> Generator[Progress, None, Calibration]:
-    """Temperatures: of linear heads from inner folds, else from the cases that chose the epoch."""
+    """Weights of linear heads from inner folds; temperatures of a tuned head from the cases that chose the epoch."""
     plan, cohort = build.plan, build.cohort
     if plan.training.linear_heads:
-        logits, held = yield from inner_logits(members, build.network, cohort, split.train, plan, fabric)
-        source = f"out-of-fold predictions of the {len(held)} training cases"
-        return calibrate_sum(logits, cohort.labels[held], source)
+        parts = yield from inner_parts(members, build.network, cohort, split.train, plan, fabric)
+        source = f"out-of-fold predictions of the {len(split.train)} training cases"
+        return calibrate_parts(parts, cohort.labels[split.train], source)
     held = split.validation
-    logits = yield from cohort_logits(Ensemble(members).eval(), cohort.subset(held), "calibrating")
-    rule = calibrate if plan.model.fusion == "concat" else calibrate_sum
-    return rule(logits, cohort.labels[held], f"the {len(held)} validation cases")
+    model = Ensemble(members).eval()
+    if plan.model.fusion == "concat":
+        logits = yield from cohort_logits(model, cohort.subset(held), "calibrating")
+        return calibrate(logits, cohort.labels[held], f"the {len(held)} validation cases")
+    parts = yield from cohort_parts(model, cohort.subset(held), "calibrating")
+    return calibrate_parts(parts, cohort.labels[held], f"the {len(held)} validation cases")

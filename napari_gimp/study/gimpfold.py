@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Int
 from scipy.special import softmax
 
+from napari_gimp.gimp.calibrate import Calibration
+from napari_gimp.gimp.heads import OF_ANSWER
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.crossval import FoldResult
 from napari_gimp.study.fitting import Fitted, fit
@@ -44,16 +46,19 @@ def _shares(logits: Logits) -> dict[Modality, np.ndarray]:
 
 
 def _uncalibrated(fitted: Fitted, held: Cohort) -> Generator[Progress, None, Logits]:
-    """The same with all temperatures at 1."""
-    _set(fitted, dict.fromkeys(MODALITIES, 1.0))
+    """The same with heads as they were before calibration."""
+    plain = Calibration(
+        dict.fromkeys(MODALITIES, 1.0), weights={m: dict.fromkeys(OF_ANSWER[m], 1.0) for m in MODALITIES}
+    )
+    _calibrate(fitted, plain)
     logits = yield from cohort_logits(fitted.model, held, "predicting without calibration")
-    _set(fitted, fitted.calibration.temperatures)
+    _calibrate(fitted, fitted.calibration)
     return logits
 
 
-def _set(fitted: Fitted, temperatures: Mapping[Modality, float]) -> None:
+def _calibrate(fitted: Fitted, calibration: Calibration) -> None:
     for member in fitted.members:
-        member.classifier.temperatures.set(temperatures)
+        member.classifier.calibrate(calibration.to_json())
 
 
 def details(fitted: Fitted) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from lightning_fabric import Fabric
 
+from napari_gimp.gimp.heads import Part, SumHead
 from napari_gimp.gimp.linear import LinearFit, case_weights, fit_linear
 from napari_gimp.gimp.model import GiMP
 from napari_gimp.gimp.train import train_genes
@@ -16,7 +18,7 @@ from napari_gimp.gimp.trainconfig import TrainConfig
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.folds import Fold
 from napari_gimp.study.inner import inner_folds
-from napari_gimp.study.logits import Logits
+from napari_gimp.study.logits import Parts
 from napari_gimp.study.pace import StepPace
 from napari_gimp.study.plan import Plan
 from napari_gimp.types import Progress
@@ -24,17 +26,29 @@ from napari_gimp.types import Progress
 Cases = Int[np.ndarray, " n"]
 
 
-def fit_image_head(network: GiMP, cohort: Cohort, train: Cases, config: TrainConfig) -> Generator[Progress, None, None]:
-    """Fit the image head of a network with `SumHead` on the class tokens of the training cases."""
-    imaged = train[cohort.has_image[train]]
+def fit_heads(network: GiMP, cohort: Cohort, train: Cases, config: TrainConfig) -> Generator[Progress, None, None]:
+    """Fit the image head on the class tokens of the training cases, and the wide path on their genes."""
+    head = network.classifier
+    assert isinstance(head, SumHead)
+    imaged, profiled = (train[cohort.has(modality)[train]] for modality in ("image", "genes"))
     tokens = yield from class_tokens(network, cohort, imaged)
-    _fit(tokens, cohort, imaged, config).fill(network.classifier.image)  # type: ignore[arg-type]
+    _fit(tokens, cohort, imaged, config, config.head_c).fill(head.image)
+    if head.wide is not None and len(profiled):
+        genes = standardised_genes(network, cohort.values[profiled])
+        _fit(genes, cohort, profiled, config, config.wide_c).fill(head.wide)
 
 
-def _fit(tokens: Float[np.ndarray, "n d"], cohort: Cohort, cases: Cases, config: TrainConfig) -> LinearFit:
+def _fit(features: Float[np.ndarray, "n F"], cohort: Cohort, cases: Cases, config: TrainConfig, c: float) -> LinearFit:
     labels = cohort.labels[cases]
     weights = case_weights(labels, [cohort.cases[i].site for i in cases], config.site_power)
-    return fit_linear(tokens, labels, weights, classes=len(cohort.classes), c=config.head_c)
+    return fit_linear(features, labels, weights, classes=len(cohort.classes), c=c)
+
+
+@torch.inference_mode()
+def standardised_genes(network: GiMP, values: Float[np.ndarray, "n G"]) -> Float[np.ndarray, "n G"]:
+    """Expression as the network sees it; 0 where a gene is missing."""
+    found: np.ndarray = network.gene_scaling(torch.from_numpy(values).to(network.device)).cpu().numpy()
+    return found
 
 
 @torch.inference_mode()
@@ -57,72 +71,80 @@ def class_tokens(network: GiMP, cohort: Cohort, cases: Cases) -> Generator[Progr
     return tokens
 
 
-def inner_logits(
+def inner_parts(
     members: Sequence[GiMP],
     build: Callable[[int], GiMP],
     cohort: Cohort,
     train: Cases,
     plan: Plan,
     fabric: Fabric,
-) -> Generator[Progress, None, tuple[Logits, Cases]]:
-    """Out-of-fold logits of the training cases: what the temperatures are fitted on.
+) -> Generator[Progress, None, Parts]:
+    """Out-of-fold logits (n, C) of the training cases by part of the head: what its weights are fitted on.
 
-    The image heads of all members are fitted again on the other inner folds; the gene branch is trained again there,
-    once (temperatures cost one seed, not all).
-
-    Returns
-    -------
-    Logits by modality, NaN rows where a case lacks an input, and the cases they are of.
+    Image heads and wide path are fitted again on the other inner folds; the gene branch is trained again there, once
+    (the weights cost one seed, not all). NaN rows where a case lacks an input.
     """
     folds = inner_folds(cohort, train, plan.training.inner_folds, plan.seed)
-    shape = (len(cohort), len(cohort.classes))
-    image, genes = np.full(shape, np.nan), np.full(shape, np.nan)
-    imaged = train[cohort.has_image[train]]
-    for member in members:
-        tokens = yield from class_tokens(member, cohort, imaged)
-        _add_image(image, tokens, cohort, imaged, folds, plan.training, len(members))
+    config, inner = plan.training, _Inner(cohort, folds)
+    imaged, profiled = (train[cohort.has(modality)[train]] for modality in ("image", "genes"))
+    found: dict[Part, Float[np.ndarray, "n C"]] = {}
+    found["image"] = (yield from inner.image(members, imaged, config))[train]
     if cohort.genes:
-        for fold in folds:
-            yield from _add_genes(genes, build(plan.seed), cohort, train, fold, plan, fabric)
-    return {"image": image[train], "genes": genes[train]}, train
+        if plan.model.wide:
+            features = standardised_genes(members[0], cohort.values[profiled])
+            found["wide"] = inner.linear(features, profiled, config, config.wide_c)[train]
+        found["genes"] = (yield from inner.genes(build, profiled, plan, fabric))[train]
+    return found
 
 
-def _add_image(
-    found: Float[np.ndarray, "n C"],
-    tokens: Float[np.ndarray, "m d"],
-    cohort: Cohort,
-    cases: Cases,
-    folds: Sequence[Fold],
-    config: TrainConfig,
-    members: int,
-) -> None:
-    for fold in folds:
-        held = np.isin(cases, fold.test)
-        logits = _fit(tokens[~held], cohort, cases[~held], config).logits(tokens[held])
-        found[cases[held]] = np.nan_to_num(found[cases[held]]) + logits / members
+@dataclass(frozen=True, eq=False)
+class _Inner:
+    """Fits on all inner folds but one, asked about that one."""
 
+    cohort: Cohort
+    folds: Sequence[Fold]
 
-def _add_genes(
-    found: Float[np.ndarray, "n C"],
-    network: GiMP,
-    cohort: Cohort,
-    train: Cases,
-    fold: Fold,
-    plan: Plan,
-    fabric: Fabric,
-) -> Generator[Progress, None, None]:
-    profiled = train[cohort.has_genes[train]]
-    learn, held = np.setdiff1d(profiled, fold.test), np.intersect1d(profiled, fold.test)
-    generator, pace = torch.Generator().manual_seed(plan.seed), StepPace(f" (inner fold {fold.name})")
-    samples = cohort.samples(learn, "genes")
-    for step in train_genes(network, samples, cohort.labels[learn], plan.training, fabric, generator):
-        yield pace.progress(step)
-    found[held] = gene_logits(network, cohort.values[held])
+    def _nothing(self) -> Float[np.ndarray, "N C"]:
+        return np.full((len(self.cohort), len(self.cohort.classes)), np.nan)
+
+    def image(
+        self, members: Sequence[GiMP], cases: Cases, config: TrainConfig
+    ) -> Generator[Progress, None, Float[np.ndarray, "N C"]]:
+        """The image heads, mean over the members."""
+        total = np.zeros_like(self._nothing())
+        for member in members:
+            tokens = yield from class_tokens(member, self.cohort, cases)
+            total += self.linear(tokens, cases, config, config.head_c) / len(members)
+        return total
+
+    def linear(
+        self, features: Float[np.ndarray, "m F"], cases: Cases, config: TrainConfig, c: float
+    ) -> Float[np.ndarray, "N C"]:
+        """A linear head on features of these cases."""
+        found = self._nothing()
+        for fold in self.folds:
+            held = np.isin(cases, fold.test)
+            found[cases[held]] = _fit(features[~held], self.cohort, cases[~held], config, c).logits(features[held])
+        return found
+
+    def genes(
+        self, build: Callable[[int], GiMP], cases: Cases, plan: Plan, fabric: Fabric
+    ) -> Generator[Progress, None, Float[np.ndarray, "N C"]]:
+        """The gene branch, trained anew for every fold."""
+        found = self._nothing()
+        for fold in self.folds:
+            learn, held = np.setdiff1d(cases, fold.test), np.intersect1d(cases, fold.test)
+            network, generator = build(plan.seed), torch.Generator().manual_seed(plan.seed)
+            pace, samples = StepPace(f" (inner fold {fold.name})"), self.cohort.samples(learn, "genes")
+            for step in train_genes(network, samples, self.cohort.labels[learn], plan.training, fabric, generator):
+                yield pace.progress(step)
+            found[held] = gene_logits(network, self.cohort.values[held])
+        return found
 
 
 @torch.inference_mode()
 def gene_logits(network: GiMP, values: Float[np.ndarray, "n G"]) -> Float[np.ndarray, "n C"]:
-    """Logits of profiles alone."""
+    """What GroupMSA says of profiles (the wide path is still empty)."""
     network.eval()
     answers = network(genes=torch.from_numpy(values).to(network.device)).answers
     found: np.ndarray = answers["genes"].float().cpu().numpy()
