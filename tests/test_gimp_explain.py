@@ -168,6 +168,7 @@ def linear_model() -> GiMP:
     member = model(fusion="sum", wide=True)
     with torch.no_grad():
         member.classifier.genes.weight.zero_()
+        member.classifier.wide.weight.normal_(generator=torch.Generator().manual_seed(0))
     return member
 
 
