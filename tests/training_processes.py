@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ TRAINING = TrainConfig(
     schedule="one-cycle",
 )
 PARALLEL = multiprocessing.get_context("forkserver")
-PARALLEL.set_forkserver_preload(["napari_gimp.gimp.train"])
+PARALLEL.set_forkserver_preload(["napari_gimp.study.training"])
 
 
 def make_cases(count: int, seed: int) -> list[Sample]:
@@ -124,9 +125,9 @@ def train_until_killed(path: Path, die: str) -> None:
     train_all(Killed(path, die))
 
 
-def train_as_rank(rank: int, world: int, port: int, out: Path, training: TrainConfig, config: ModelConfig) -> None:
-    """In a process as torchrun starts them; weights and number of yielded steps go to ``out``."""
-    torch.set_num_threads(1)
+@contextmanager
+def as_rank(rank: int, world: int, port: int) -> Iterator[None]:
+    """What torchrun tells a process; the group is left at the end."""
     os.environ |= {
         "TORCHELASTIC_RUN_ID": "test",
         "MASTER_ADDR": "127.0.0.1",
@@ -137,10 +138,17 @@ def train_as_rank(rank: int, world: int, port: int, out: Path, training: TrainCo
         "LOCAL_WORLD_SIZE": str(world),
         "GROUP_RANK": "0",
     }
-    model, steps = train_all(Keeper(out / "state.safetensors"), training, config)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def train_as_rank(rank: int, world: int, port: int, out: Path, training: TrainConfig, config: ModelConfig) -> None:
+    """In a process as torchrun starts them; weights and number of yielded steps go to ``out``."""
+    torch.set_num_threads(1)
+    with as_rank(rank, world, port):
+        model, steps = train_all(Keeper(out / "state.safetensors"), training, config)
     losses = torch.tensor([step.total for step in steps])
     save_file(weights_of(model) | {"losses": losses}, out / f"rank{rank}.safetensors")
-    torch.distributed.destroy_process_group()
 
 
 def start(target: Callable[..., None], *args: Any) -> Any:

@@ -40,7 +40,7 @@ def make_fabric(device: str = "auto", precision: Precision = "32-true") -> Fabri
     if not there.get(kind):
         found = ", ".join(name for name, present in there.items() if present)
         raise InputError(f"Device {device}: expected one of this machine's ({found}); choose one of them, or auto.")
-    with _quiet_fabric():
+    with quiet():
         if TorchElasticEnvironment.detect():
             return _several(kind, number, precision)
         return Fabric(accelerator=kind, devices=[int(number)] if number else 1, precision=precision)
@@ -61,10 +61,11 @@ def _several(kind: str, number: str, precision: Precision) -> Fabric:
 
 
 @contextmanager
-def _quiet_fabric() -> Iterator[None]:
-    """Fabric remarks on hardware that was deliberately not chosen."""
+def quiet() -> Iterator[None]:
+    """Without Fabric's remarks on hardware that was deliberately not chosen, and those on how gradients lie."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning_fabric")
+        warnings.filterwarnings("ignore", message="Grad strides do not match")
         yield
 
 

@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from torch import Generator, Tensor, nn
 
 from napari_gimp.gimp.batches import epoch_batches
-from napari_gimp.gimp.devices import Share
+from napari_gimp.gimp.devices import Share, quiet
 from napari_gimp.gimp.model import GiMP
 from napari_gimp.gimp.stages import Stage
 from napari_gimp.gimp.state import Keeper
@@ -163,7 +163,16 @@ def _schedule(
     if config.schedule == "one-cycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=max(2, steps))
+    if config.warmup:
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmed_cosine(step / steps, config.warmup))
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+
+
+def warmed_cosine(done: float, warmup: float) -> float:
+    """The rate's share when that share of the steps is done: up in a line, then down in half a cosine."""
+    if done < warmup:
+        return done / warmup
+    return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
 def parameter_groups(stage: Stage, lr: float) -> list[dict[str, Any]]:
@@ -189,10 +198,11 @@ def _optimise(
     for group in stage.groups():
         for frozen in group.modules if group.factor == 0 else ():
             frozen.eval()
-    with own_random(generator, fabric.device, fabric.global_rank):
+    with own_random(generator, fabric.device, fabric.global_rank), quiet():
         losses = module(**batch)
     optimizer.zero_grad()
-    fabric.backward(losses["loss"])
+    with quiet():
+        fabric.backward(losses["loss"])
     fabric.clip_gradients(module, optimizer, max_norm=stage.config.clip, error_if_nonfinite=False)
     optimizer.step()
     return stage.share.means(losses)
