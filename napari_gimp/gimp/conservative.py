@@ -9,7 +9,8 @@ patches, class token, positions and biases support adds up to the logit.
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal, cast
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from napari_gimp.gimp.attention import Attention, Block
 from napari_gimp.gimp.model import GiMP
 
 Rule = Literal["conservative", "plain"]
+Project: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 KEEP_UP_TO = 20_000
@@ -35,7 +37,7 @@ def differentiable(member: GiMP, rule: Rule, patches: int = 0) -> GiMP:
             elif isinstance(module, nn.GELU):
                 module.register_forward_hook(_fixed_gate)
             elif isinstance(module, Attention):
-                module.qkv.register_forward_hook(_fixed_weights)
+                module.project = _fixed_weights(module.project)  # type: ignore[assignment,method-assign]
     aggregator = model.aggregator
     aggregator.projection.register_forward_hook(lambda _module, _input, out: out.detach().requires_grad_())
     *first, last = aggregator.blocks
@@ -90,7 +92,11 @@ def _fixed_gate(_gelu: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> 
     return given[0] * gate
 
 
-def _fixed_weights(_qkv: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+def _fixed_weights(project: Project) -> Project:
     """Queries and keys without gradient: tokens pass through the values alone, weighted as they were."""
-    query, key, value = output.chunk(3, dim=-1)
-    return torch.cat([query.detach(), key.detach(), value], dim=-1)
+
+    def values_only(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value = project(tokens)
+        return query.detach(), key.detach(), value
+
+    return values_only
