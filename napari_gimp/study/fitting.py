@@ -70,7 +70,7 @@ def fit(
     cases: Cases,
     plan: Plan,
     *,
-    held_out: Cases | None = None,
+    held_out: Int[np.ndarray, " h"] | None = None,
     state: Path | None = None,
     resume: bool = False,
 ) -> Generator[Progress, None, Fitted]:
@@ -135,7 +135,7 @@ def typical_cases(network: GiMP, cohort: Cohort, train: Cases) -> Generator[Prog
     return fit_typical(_standardised(network, means.mean))
 
 
-def _read_init(plan: Plan, cohort: Cohort, held_out: Cases | None) -> LoadedModel | None:
+def _read_init(plan: Plan, cohort: Cohort, held_out: Int[np.ndarray, " h"] | None) -> LoadedModel | None:
     """The pre-trained checkpoint, if there is one and it fits and has not seen what is held out."""
     if plan.init is None:
         return None

@@ -1,0 +1,150 @@
+"""From pre-training to a cross-validation: what starts from what, what is refused, and what never sees a test case."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_cohort import drain, read, write_cohort
+
+from napari_gimp.gimp.checkpoint import load_model, read_facts
+from napari_gimp.gimp.model import ModelConfig
+from napari_gimp.gimp.train import TrainConfig
+from napari_gimp.settings import InputError
+from napari_gimp.study.ablation import FULL, ablate, variants
+from napari_gimp.study.cohort import Cohort
+from napari_gimp.study.crossval import cross_validate
+from napari_gimp.study.fitting import fit
+from napari_gimp.study.folds import make_folds
+from napari_gimp.study.gimpfold import GiMPFold
+from napari_gimp.study.inner import inner_folds
+from napari_gimp.study.plan import Plan
+from napari_gimp.study.pretraining import pretrain_cohort
+from napari_gimp.study.training import train_cohort
+
+MODEL = ModelConfig(
+    d=16, heads=2, layers=1, ffn=2, fragment_genes=4, groups=2, window=12, fusion="sum", wide=True, shared_head=False
+)
+SMALL = TrainConfig(
+    epochs_genes=8, epochs_pretrain=1, epochs_finetune=0, epochs_decoder=1, lr_genes=1e-2, lr_pretrain=1e-3,
+    triplet_weight=0.0, linear_heads=True, members=2, head_c=0.1, inner_folds=3, gene_mixup=1.0, warmup=0.1,
+)  # fmt: skip
+PLAN = Plan(MODEL, SMALL, "small", device="cpu")
+AGGREGATOR = TrainConfig(objective="labels", epochs_pretrain=2, lr_pretrain=1e-2, batch_size=16, members=2)
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cohort, Cohort]:
+    """60 cases to learn from and 50 others."""
+    root = tmp_path_factory.mktemp("cohorts")
+    for name in ("lung", "other"):
+        (root / name).mkdir()
+    return read(write_cohort(root / "lung", 60, 1)), read(write_cohort(root / "other", 50, 2, labels=("A", "B")))
+
+
+@pytest.fixture(scope="module")
+def pretrained(cohorts: tuple[Cohort, Cohort], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("pre") / "aggregator"
+    drain(pretrain_cohort(cohorts[1], out, replace(PLAN, training=AGGREGATOR, choose_directions=False)))
+    return out
+
+
+def test_a_pretrained_checkpoint_knows_its_labels_and_no_genes(pretrained: Path) -> None:
+    facts = read_facts(pretrained)
+    assert facts.classes == ("A", "B")
+    assert facts.genes == ()
+    assert facts.provenance["members"] == 2
+    assert load_model(pretrained).typical is not None
+    assert pretrained.with_name("aggregator.history.csv").exists()
+    assert not pretrained.with_name("aggregator.running").exists()
+
+
+def test_training_takes_the_aggregator_over_and_leaves_it_alone(
+    cohorts: tuple[Cohort, Cohort], pretrained: Path, tmp_path: Path
+) -> None:
+    plan = replace(PLAN, init=pretrained)
+    facts, _ = drain(train_cohort(cohorts[0], tmp_path / "lung", plan))
+    before, after = (load_model(folder).model.members for folder in (pretrained, tmp_path / "lung"))
+    for source, member in zip(before, after, strict=True):
+        weights = source.aggregator.state_dict()
+        for name, weight in member.aggregator.state_dict().items():
+            if name != "mask_token":  # the decoder's own
+                assert torch.equal(weight, weights[name]), name
+    assert "aggregator" in facts.provenance["aggregator"]
+    card = json.loads((tmp_path / "lung" / "checkpoint.json").read_text())
+    assert set(card["calibration"]["weights"]) == {"both", "image", "genes"}
+    assert card["members"] == 2
+
+
+def test_an_aggregator_that_has_seen_a_held_out_case_is_refused(cohorts: tuple[Cohort, Cohort], tmp_path: Path) -> None:
+    cohort, out = cohorts[0], tmp_path / "seen"
+    drain(pretrain_cohort(cohort, out, replace(PLAN, training=replace(AGGREGATOR, epochs_pretrain=1, members=1))))
+    with pytest.raises(InputError, match="has seen none of the cases held out, found 5"):
+        drain(fit(cohort, np.arange(5, 60), replace(PLAN, init=out), held_out=np.arange(5)))
+
+
+def test_an_aggregator_of_another_encoder_is_refused(pretrained: Path, tmp_path: Path) -> None:
+    other = read(write_cohort(tmp_path, 6, 3, encoder="another"))
+    with pytest.raises(InputError, match="checkpoint of encoder another"):
+        drain(fit(other, np.arange(6), replace(PLAN, init=pretrained)))
+
+
+def test_inner_folds_divide_no_site_and_lie_inside(cohorts: tuple[Cohort, Cohort]) -> None:
+    cohort, cases = cohorts[0], np.arange(7, 55)
+    folds = inner_folds(cohort, cases, 4, seed=0)
+    assert np.array_equal(np.sort(np.concatenate([fold.test for fold in folds])), cases)
+    sites = [{cohort.cases[i].site for i in fold.test} for fold in folds]
+    assert sum(len(s) for s in sites) == len(set.union(*sites))
+    assert inner_folds(cohort, cases[:1], 4, seed=0) == []
+
+
+def test_whatever_stands_in_the_test_cases_changes_no_weight(cohorts: tuple[Cohort, Cohort]) -> None:
+    """Scaling, directions, heads and calibration of a fold are the same whatever the test cases hold."""
+    cohort, train = cohorts[0], np.arange(45)
+    spoilt = replace(cohort, values=np.where(np.arange(60)[:, None] < 45, cohort.values, 1e6).astype(np.float32))
+    plan = replace(PLAN, training=replace(SMALL, members=1), maps=False, choose_directions=True)
+    one, two = (drain(fit(c, train, plan))[0] for c in (cohort, spoilt))
+    assert one.calibration == two.calibration
+    for name, weight in one.members[0].state_dict().items():
+        assert torch.equal(weight, two.members[0].state_dict()[name]), name
+
+
+def test_cross_validation_of_gimp(cohorts: tuple[Cohort, Cohort], pretrained: Path, tmp_path: Path) -> None:
+    cohort, out = cohorts[0], tmp_path / "run"
+    plan = replace(PLAN, init=pretrained, training=replace(SMALL, members=1))
+    folds = make_folds(cohort, "patient", 3, seed=0)
+    found, _ = drain(cross_validate(cohort, folds, GiMPFold(plan), out, baselines=False, settings=plan.to_json()))
+    assert found.by_modality["both"].n == int(cohort.has("both").sum())
+    assert found.by_modality["image"].n == 60
+    assert found.by_modality["both"].figures["accuracy"] > 0.8
+    assert not list(out.rglob("member_*.safetensors"))  # running states are gone
+    again, progress = drain(
+        cross_validate(cohort, folds, GiMPFold(plan), out, baselines=False, resume=True, settings=plan.to_json())
+    )
+    assert [step.stage for step in progress] == ["folds"] * 3  # nothing is trained again
+    assert again.by_modality["both"].figures == found.by_modality["both"].figures
+
+
+def test_ablation_rows_are_those_that_change_something() -> None:
+    names = [name for name, _, _ in variants(PLAN)]
+    assert names[0] == FULL
+    assert "without triplets" not in names  # the plan has none
+    assert {"without MPM", "no wide path", "one member", "image only"} <= set(names)
+    assert "without MPM" not in [name for name, _, _ in variants(replace(PLAN, init=Path("x")))]
+    with pytest.raises(InputError, match="found 'without luck'"):
+        list(variants(PLAN, ["without luck"]))
+
+
+def test_an_ablation_is_compared_with_the_full_method(cohorts: tuple[Cohort, Cohort], tmp_path: Path) -> None:
+    cohort = cohorts[0].subset(np.arange(40))
+    plan = replace(PLAN, training=replace(SMALL, members=1, epochs_genes=2), maps=False)
+    folds, rows = make_folds(cohort, "patient", 2, seed=0), ["no wide path", "image only"]
+    found, _ = drain(ablate(cohort, folds, plan, tmp_path / "a", rows=rows))
+    table = found.table().set_index("row")
+    assert list(table.index) == [FULL, *rows]
+    assert table.loc["image only", "modality"] == "image"
+    gap = table.loc["no wide path", "auc"] - table.loc[FULL, "auc"]
+    assert table.loc["no wide path", "auc_minus_full"] == pytest.approx(gap)
+    assert (tmp_path / "a" / "ablation.csv").exists()
