@@ -451,3 +451,20 @@ def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(InputError, match=missing):
         make_fabric(missing)
     assert make_fabric("cpu").device == torch.device("cpu")
+
+
+def test_losses_are_summed_in_full_precision_under_autocast():
+    logits, labels = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3
+    weights = torch.arange(1.0, 9) / 36
+    plain = cross_entropy(logits, labels, weights)["loss"]
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(cross_entropy(logits, labels, weights)["loss"], plain)
+
+
+def test_training_in_bfloat16_learns():
+    model, train = make_model(), make_samples(32, 1)
+    fabric = make_fabric("cpu", "bf16-mixed")
+    generator = torch.Generator().manual_seed(0)
+    list(finetune(model, train, labels_of(train), FAST, fabric, generator))
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    assert accuracy(model, make_samples(40, 2), "both") > 0.85
