@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Float
+
 from napari_gimp.settings import InputError
 from napari_gimp.types import AlignedGenes, CheckpointFacts, Modality, Prediction, Progress, SlideFacts
 
@@ -71,7 +74,8 @@ def verdict(prediction: Prediction) -> str:
     best = int(values.argmax())
     partial = "" if prediction.partial >= 1 else f" (partial: {prediction.partial:.0%} of the patches)"
     inputs = MODALITY_WORDS[prediction.modality]
-    return f"{prediction.classes[best]}: probability {share(values[best])}, from {inputs}{partial}"
+    sure = _shares(values, prediction.spread)[best]
+    return f"{prediction.classes[best]}: probability {sure}, from {inputs}{partial}"
 
 
 def share(probability: float) -> str:
@@ -79,21 +83,29 @@ def share(probability: float) -> str:
     return ">0.99" if probability >= 0.995 else "<0.01" if probability < 0.005 else f"{probability:.2f}"
 
 
-def probability_rows(prediction: Prediction) -> list[tuple[str, list[float]]]:
-    """Modality and its probabilities in class order, headline first."""
+def _shares(values: Float[np.ndarray, " C"], spread: Float[np.ndarray, " C"] | None) -> list[str]:
+    """Probabilities, with their standard deviation over the members where there are several."""
+    if spread is None:
+        return [share(value) for value in values]
+    return [f"{share(value)} ± {share(width)}" for value, width in zip(values, spread, strict=True)]
+
+
+def probability_rows(prediction: Prediction) -> list[tuple[str, list[str]]]:
+    """Modality and its probabilities in class order, headline first; the spread, where there is one, is its."""
     order: tuple[Modality, ...] = ("both", "image", "genes")
     return [
-        (name, [float(value) for value in prediction.probabilities[name]])
+        (name, _shares(prediction.probabilities[name], prediction.spread if name == prediction.modality else None))
         for name in order
         if name in prediction.probabilities
     ]
 
 
 def result_notes(prediction: Prediction) -> tuple[str, ...]:
-    """What the reader of the result must know beside it: first of all that the model saw no patients."""
+    """What the reader of the result must know beside it: that the model saw no patients, then warnings, then facts."""
     grave = [note for note in prediction.notes if note.startswith("The checkpoint was trained on")]
     if prediction.synthetic and not grave:
         grave = [f"The model was trained on {prediction.synthetic} data: no evidence about patients."]
+    grave += [note for note in prediction.notes if note.startswith("Warning:")]
     notes = [*grave, f"{len(prediction.grid)} patches."]
     if len(prediction.missing_yx):
         missing = len(prediction.missing_yx)
@@ -110,7 +122,7 @@ def result_notes(prediction: Prediction) -> tuple[str, ...]:
 
 def result_words(
     prediction: Prediction,
-) -> tuple[str, tuple[str, ...], list[tuple[str, list[float]]], int, tuple[str, ...]]:
+) -> tuple[str, tuple[str, ...], list[tuple[str, list[str]]], int, tuple[str, ...]]:
     """Headline, classes, rows of probabilities, number of attention heads, notes."""
     heads = prediction.attention.shape[1]
     return verdict(prediction), prediction.classes, probability_rows(prediction), heads, result_notes(prediction)

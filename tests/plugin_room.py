@@ -57,6 +57,7 @@ def open_window(tmp_path_factory: pytest.TempPathFactory, qapp: QApplication) ->
     patch = pytest.MonkeyPatch()
     patch.setattr(inputs, "resource", lambda name: folder)
     patch.setattr(inputs, "read_facts", lambda path: FACTS)
+    patch.setattr(inputs, "members_of", lambda path: 1)
     patch.setattr(job, "warm_up", fake_warm_up)
     viewer = napari.Viewer(show=True)
     yield Room(viewer, prepare(viewer), folder)

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, SpinBox
+from plugin_cases import MPP, grid_of, prediction_of
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
@@ -18,11 +20,11 @@ from qtpy.QtWidgets import QApplication, QFormLayout, QLabel
 
 from napari_gimp.plugin.forms import UNBOUNDED, SettingsForm
 from napari_gimp.plugin.panel import Panel
-from napari_gimp.plugin.session import Grain, ViewSettings
+from napari_gimp.plugin.session import Grain, ViewSettings, heads_of
 from napari_gimp.settings import InputError, describe
 from napari_gimp.slides.tissue import TissueSettings
-from napari_gimp.types import MapSettings, PatchSpec
-from napari_gimp.words import share
+from napari_gimp.types import MapSettings, PatchSpec, SlideFacts
+from napari_gimp.words import result_words
 
 CONFIGS = (PatchSpec, Grain, TissueSettings, MapSettings, ViewSettings)
 FIELDS = [(config, name) for config in CONFIGS for name in describe(config)]
@@ -266,9 +268,31 @@ def test_an_encoder_file_is_named_in_the_encoder_box_and_gives_way_to_a_name(
     panel.deleteLater()
 
 
-@pytest.mark.parametrize(("probability", "said"), [(0.9951, ">0.99"), (0.994, "0.99"), (0.5, "0.50"), (0.004, "<0.01")])
-def test_the_table_and_the_headline_say_a_probability_alike(qapp: QApplication, probability: float, said: str) -> None:
-    panel = Panel(("colour-texture",))
-    panel.result.set_probabilities(("A", "B"), [("image", (probability, 1 - probability))])
-    assert panel.result.table.item(0, 0).text() == said == share(probability)
+@pytest.mark.parametrize(
+    ("probability", "spread", "said"),
+    [
+        (0.9951, None, ">0.99"),
+        (0.994, None, "0.99"),
+        (0.5, None, "0.50"),
+        (0.004, None, "<0.01"),
+        (0.87, 0.051, "0.87 ± 0.05"),
+        (0.87, 0.001, "0.87 ± <0.01"),
+    ],
+)
+def test_the_table_and_the_headline_say_a_probability_alike(
+    qapp: QApplication, probability: float, spread: float | None, said: str
+) -> None:
+    panel, facts = Panel(("colour-texture",)), SlideFacts("slide", "id", (600, 700), ((600, 700),), (MPP, MPP))
+    both, image = np.array([probability, 1 - probability]), np.array([0.25, 0.75])
+    prediction = replace(
+        prediction_of(facts, grid_of((600, 700))),
+        probabilities={"both": both, "image": image, "genes": both},
+        spread=None if spread is None else np.array([spread, spread]),
+    )
+    headline, classes, rows, heads, notes = result_words(prediction)
+    panel.result.show_result("slide", headline, classes, rows, heads_of(heads), notes)
+    table = panel.result.table
+    assert table.item(0, 0).text() == said
+    assert f"probability {table.item(int(both.argmax()), 0).text()}, from image and genes" in headline
+    assert table.item(0, 1).text() == "0.25"
     panel.deleteLater()

@@ -11,7 +11,7 @@ from plugin_cases import MPP, checker, grid_of, prediction_of, write_slide
 
 from napari_gimp.plugin import layers
 from napari_gimp.plugin.levels import PaddedLevel, exact_levels
-from napari_gimp.plugin.session import ViewSettings
+from napari_gimp.plugin.session import Head, ViewSettings, heads_of
 from napari_gimp.slides import open_slide
 from napari_gimp.types import PatchGrid, SlideFacts, Tissue
 
@@ -76,17 +76,17 @@ def test_map_is_one_small_float_image_with_nan_outside_the_tissue() -> None:
 def test_attention_is_shown_in_multiples_of_the_average() -> None:
     prediction = prediction_of(FACTS, grid_of(SHAPE))
     assert layers.attention_values(prediction).mean() == pytest.approx(1, abs=1e-5)
-    first, second = layers.attention_values(prediction, "head 1"), layers.attention_values(prediction, "head 2")
+    first, second = (layers.attention_values(prediction, head) for head in heads_of(4)[1:3])
     np.testing.assert_allclose(first, second[::-1], rtol=1e-5)
     assert layers.map_layers(prediction, VIEW)[0][1]["name"].startswith("attention (× slide mean) · ")
 
 
 def test_legends_name_the_head_and_fit_a_narrow_canvas() -> None:
-    attention, error = layers.map_layers(prediction_of(FACTS, grid_of(SHAPE)), VIEW, "head 1")
+    attention, error = layers.map_layers(prediction_of(FACTS, grid_of(SHAPE)), VIEW, Head("head 1", 0))
     assert attention[1]["name"] == "attention, head 1 (× slide mean) · HE3"
     assert error[1]["name"] == "reconstruction error · HE3"
     assert error[1]["metadata"]["measure"] == layers.ERROR_UNITS["l1"]
-    ranked = layers.map_layers(prediction_of(FACTS, grid_of(SHAPE)), ViewSettings(contrast="rank"), "head 2")
+    ranked = layers.map_layers(prediction_of(FACTS, grid_of(SHAPE)), ViewSettings(contrast="rank"), Head("head 2", 1))
     assert [layer[1]["name"] for layer in ranked] == [
         "attention, head 2 (rank, %) · HE3",
         "reconstruction error (rank, %) · HE3",
@@ -107,8 +107,31 @@ def test_contrast_clips_spans_or_ranks() -> None:
     shown, limits = layers.contrast(values, ViewSettings(contrast="rank"))
     np.testing.assert_allclose(shown, [0, 25, 50, 75, 100])
     assert limits == (0, 100)
-    flat = layers.contrast(np.full(4, 2, np.float32), VIEW)[1]
-    assert flat[0] < flat[1]
+
+
+@given(st.floats(1e-3, 1e3), st.floats(0, 0.1))
+def test_a_flat_map_looks_flat(middle: float, span: float) -> None:
+    """Differences of a thousandth do not get the colours of differences of one."""
+    values = np.linspace(middle * (1 - span / 2), middle * (1 + span / 2), 7).astype(np.float32)
+    low, high = layers.contrast(values, ViewSettings(contrast="raw"))[1]
+    assert high - low >= 0.99 * layers.LEAST_SPAN * middle
+    assert low <= values.min() <= values.max() <= high
+    if span > 2 * layers.LEAST_SPAN:
+        assert (low, high) == (values.min(), values.max())
+
+
+def test_nothing_but_zeros_still_has_two_ends() -> None:
+    low, high = layers.contrast(np.zeros(4, np.float32), VIEW)[1]
+    assert low < 0 < high
+
+
+def test_heads_of_several_members_are_named_by_member() -> None:
+    assert [head.name for head in heads_of(2)] == ["mean", "head 1", "head 2"]
+    assert [head.name for head in heads_of(4, 2)[1:]] == [f"member {m}, head {h}" for m in (1, 2) for h in (1, 2)]
+    prediction = prediction_of(FACTS, grid_of(SHAPE))
+    np.testing.assert_allclose(
+        layers.attention_values(prediction, heads_of(4, 2)[3]), prediction.attention[-1, 2] * len(prediction.grid)
+    )
 
 
 @given(st.lists(st.integers(-5, 5), min_size=2, max_size=30))

@@ -9,7 +9,7 @@ import pytest
 from plugin_cases import fake_analysis
 from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 
-from napari_gimp.plugin import job, layers
+from napari_gimp.plugin import job, layers, sight
 
 pytestmark = pytest.mark.window
 
@@ -122,3 +122,21 @@ def test_a_run_on_another_slide_than_the_chosen_one_stays_out_of_sight(
     assert not room.layer(layers.ATTENTION).visible
     room.widget.panel.slide.slides.setCurrentText("slide")
     assert room.layer(layers.ATTENTION).visible
+
+
+def test_frames_of_patches_get_no_wider_than_a_line_on_the_screen(room: Room) -> None:
+    room.open()
+    room.widget.run()
+    room.settle()
+    top, camera = room.layer(layers.TOP), room.viewer.scene.camera
+    side = np.ptp(top.data[0][:, 0])
+    for zoom in (1e-3, 40.0, 1e-3):
+        camera.zoom = zoom / top.scale[0]
+        room.settle()
+        widest = side * layers.FRAME_SHARE
+        np.testing.assert_allclose(top.edge_width, min(widest, sight.FRAME_SCREEN_PX / zoom), rtol=0.25)
+    room.widget.panel.result.view["top_patches"].value = 3
+    camera.zoom = 40.0 / top.scale[0]
+    room.settle()
+    assert len(top.data) == len(top.edge_width) == 3
+    np.testing.assert_allclose(top.edge_width, sight.FRAME_SCREEN_PX / 40, rtol=0.25)

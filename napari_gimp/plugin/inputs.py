@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_gimp.bundled import DEMO_CHECKPOINT, resource
 from napari_gimp.genes import Expression, choose_sample
+from napari_gimp.gimp.card import read_card
 from napari_gimp.gimp.checkpoint import read_facts
 from napari_gimp.plugin import job
 from napari_gimp.plugin.jobs import Jobs
@@ -121,7 +122,7 @@ class Inputs:
         self.panel.error.clear()
         try:
             folder = resource(DEMO_CHECKPOINT) if path is None else path
-            facts = read_facts(folder)
+            facts, members = read_facts(folder), members_of(folder)
         except InputError as error:
             self._fail(error)
             self.session.change(checkpoint=None, facts=None)
@@ -129,9 +130,14 @@ class Inputs:
         if path is not None:
             self.panel.model.set_own_folder(True)
             self.panel.model.folder.set_path(path)
-        self.session.change(checkpoint=folder, facts=facts)
+        self.session.change(checkpoint=folder, facts=facts, members=members)
         if facts.encoder is not None:
             self.panel.model.suit_encoder(facts.encoder)
+
+
+def members_of(folder: Path) -> int:
+    """How many models, trained from other seeds, a checkpoint holds."""
+    return int(read_card(folder).get("members", 1))
 
 
 def _nothing() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from napari_gimp.plugin.levels import exact_levels
-from napari_gimp.plugin.session import MEAN_HEAD, ViewSettings
+from napari_gimp.plugin.session import MEAN_HEAD, Head, ViewSettings
 from napari_gimp.slides import Slide
 from napari_gimp.types import Lattice, PatchGrid, Prediction, SlideFacts, Tissue
 
@@ -28,6 +28,9 @@ OUTLINE_COLOURS = np.array([[0, 0, 0, 0], [0, 0.72, 0.83, 1]], np.float32)
 OUTLINE_PX = 2
 PLACEHOLDER = 235
 """Grey of a lowest level that a worker has yet to read."""
+LEAST_SPAN = 0.02
+FRAME_SHARE = 1 / 14
+"""Width of the frame of a patch, as a share of the patch, at most."""
 ERROR_UNITS = {"l1": "mean |difference|", "cosine": "1 − cosine"}
 
 
@@ -121,7 +124,7 @@ def outline(mask: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     return np.asarray(mask & ~inner).astype(np.uint8)
 
 
-def map_layers(prediction: Prediction, view: ViewSettings, head: str = MEAN_HEAD) -> list[LayerTuple]:
+def map_layers(prediction: Prediction, view: ViewSettings, head: Head = MEAN_HEAD) -> list[LayerTuple]:
     """Attention and, once it is known, masked reconstruction error: one float32 picture per lattice each."""
     maps = {ATTENTION: attention_values(prediction, head)}
     if prediction.reconstruction_error is not None:
@@ -133,15 +136,15 @@ def map_layers(prediction: Prediction, view: ViewSettings, head: str = MEAN_HEAD
     ]
 
 
-def attention_values(prediction: Prediction, head: str = MEAN_HEAD) -> Float[np.ndarray, " N"]:
+def attention_values(prediction: Prediction, head: Head = MEAN_HEAD) -> Float[np.ndarray, " N"]:
     """Attention of the last layer, mean or one head, as multiples of the average patch's (1 = average)."""
     heads = prediction.attention[-1]
-    row = heads.mean(axis=0) if head == MEAN_HEAD else heads[int(head.removeprefix("head ")) - 1]
+    row = heads.mean(axis=0) if head.row is None else heads[head.row]
     return np.asarray(row * len(prediction.grid), np.float32)
 
 
 def _map_layer(
-    prediction: Prediction, lattice: Lattice, number: int, role: str, values: np.ndarray, view: ViewSettings, head: str
+    prediction: Prediction, lattice: Lattice, number: int, role: str, values: np.ndarray, view: ViewSettings, head: Head
 ) -> LayerTuple:
     shown, limits = contrast(values, view)
     unit = "rank, %" if view.contrast == "rank" else unit_of(prediction, role)
@@ -166,10 +169,10 @@ def _map_layer(
     return lattice.image(shown), attributes, "image"
 
 
-def _legend(role: str, unit: str, head: str) -> str:
+def _legend(role: str, unit: str, head: Head) -> str:
     """Short enough for a narrow canvas: the head where one is chosen; the error's distance is in the metadata."""
     if role == ATTENTION:
-        return f"{role} ({unit})" if head in ("", MEAN_HEAD) else f"{role}, {head} ({unit})"
+        return f"{role} ({unit})" if head.row is None else f"{role}, {head.name} ({unit})"
     return f"{role} ({unit})" if unit.startswith("rank") else role
 
 
@@ -181,12 +184,16 @@ def unit_of(prediction: Prediction, role: str) -> str:
 
 
 def contrast(values: Float[np.ndarray, " N"], view: ViewSettings) -> tuple[np.ndarray, tuple[float, float]]:
-    """The numbers to show and the two that get the darkest and the brightest colour."""
+    """The numbers to show and the two that get the darkest and the brightest colour.
+
+    A flat map looks flat: the two are no nearer to each other than ``LEAST_SPAN`` of their size.
+    """
     if view.contrast == "rank":
         return ranks(values), (0.0, 100.0)
     bounds = (view.low_percentile, view.high_percentile) if view.contrast == "percentile" else (0, 100)
     low, high = (float(bound) for bound in np.percentile(values, bounds))
-    return values, (low, high if high > low else low + max(abs(low) * 1e-3, 1e-6))
+    short = LEAST_SPAN * max(abs(low), abs(high), 1e-4) - (high - low)
+    return values, (low - short / 2, high + short / 2) if short > 0 else (low, high)
 
 
 def ranks(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
@@ -198,12 +205,12 @@ def ranks(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
     return np.asarray(100 * middle[place] / (len(values) - 1), np.float32)
 
 
-def top_patches(prediction: Prediction, count: int, head: str = MEAN_HEAD) -> Int[np.ndarray, " n"]:
+def top_patches(prediction: Prediction, count: int, head: Head = MEAN_HEAD) -> Int[np.ndarray, " n"]:
     """Indices of the most attended patches, best first."""
     return np.argsort(-attention_values(prediction, head), kind="stable")[:count]
 
 
-def top_layer(prediction: Prediction, view: ViewSettings, head: str = MEAN_HEAD) -> LayerTuple:
+def top_layer(prediction: Prediction, view: ViewSettings, head: Head = MEAN_HEAD) -> LayerTuple:
     """The most attended patches as numbered rectangles, at most 20."""
     best, values = top_patches(prediction, view.top_patches, head), attention_values(prediction, head)
     features: dict[str, Any] = {"rank": np.arange(1, len(best) + 1), "attention": values[best]}
@@ -215,7 +222,7 @@ def top_layer(prediction: Prediction, view: ViewSettings, head: str = MEAN_HEAD)
         "shape_type": "rectangle",
         "face_color": "transparent",
         "edge_color": "black",
-        "edge_width": float(prediction.grid.size_yx_px[0]) / 14,
+        "edge_width": float(prediction.grid.size_yx_px[0]) * FRAME_SHARE,
         "opacity": 1.0,
         "features": features,
         "text": {"string": "{rank}", "size": 9, "color": "black", "anchor": "center"},
@@ -233,7 +240,7 @@ def rectangles(grid: PatchGrid) -> Float[np.ndarray, "N 4 2"]:
     return np.stack(corners, axis=1)
 
 
-def patch_rows(prediction: Prediction, count: int, head: str = MEAN_HEAD) -> tuple[list[str], list[list[str]]]:
+def patch_rows(prediction: Prediction, count: int, head: Head = MEAN_HEAD) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the panel's table of the most attended patches."""
     values, error = attention_values(prediction, head), prediction.reconstruction_error
     columns = ["attention", *(["error"] if error is not None else []), "x (px)", "y (px)"]

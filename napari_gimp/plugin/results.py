@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
 
 from napari_gimp.plugin.forms import SettingsForm, combo
 from napari_gimp.plugin.parts import Words, fill, folded, silently
-from napari_gimp.plugin.session import MEAN_HEAD, ViewSettings
-from napari_gimp.words import RESEARCH_ONLY, share
+from napari_gimp.plugin.session import MEAN_HEAD, Head, ViewSettings
+from napari_gimp.words import RESEARCH_ONLY
 
 
 class RunSection(QWidget):
@@ -77,8 +77,10 @@ class ResultSection(QGroupBox):
         self.caution = QLabel(RESEARCH_ONLY, objectName="caution", wordWrap=True)
         self.caution.setStyleSheet("color: #ffcc80; font-weight: bold;")
         self.table = _plain_table("probabilities")
+        self.table.setToolTip("± is the standard deviation over members trained from other seeds, where there are any.")
         self.notes = Words("notes")
-        self.head = combo("head", "Which attention the map shows: the mean over the last layer's heads, or one head.")
+        self.head = combo("head", "Which attention the map shows: the mean over all of the last layer's, or one.")
+        self._heads = (MEAN_HEAD,)
         self.view = SettingsForm(ViewSettings)
         self.patches = _plain_table("patches")
         self.patches.setToolTip("Click a row to go to the patch.")
@@ -115,8 +117,8 @@ class ResultSection(QGroupBox):
         slide: str,
         headline: str,
         classes: Sequence[str],
-        rows: Sequence[tuple[str, Sequence[float]]],
-        heads: int,
+        rows: Sequence[tuple[str, Sequence[str]]],
+        heads: Sequence[Head],
         notes: Sequence[str],
     ) -> None:
         """Everything that is words and numbers of a result."""
@@ -127,15 +129,25 @@ class ResultSection(QGroupBox):
         self.notes.setText("\n".join(notes))
         self.setVisible(True)
 
-    def set_heads(self, count: int) -> None:
-        """Offer the mean and each of the heads; keeps the choice where it still exists."""
-        names = [MEAN_HEAD, *(f"head {k + 1}" for k in range(count))]
-        silently(self.head, lambda: fill(self.head, names, self.head.currentText() or MEAN_HEAD))
+    def set_heads(self, heads: Sequence[Head]) -> None:
+        """Offer these heads; keeps the choice where it still exists, else takes the first."""
+        names, before = [head.name for head in heads], self.head.currentText()
+        self._heads = tuple(heads)
+        silently(self.head, lambda: fill(self.head, names, before if before in names else names[0]))
 
-    def set_probabilities(self, classes: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> None:
-        """One row per class, one column per kind of input."""
-        cells = [(name, [share(values[k]) for _, values in rows]) for k, name in enumerate(classes)]
+    @property
+    def chosen_head(self) -> Head:
+        """The head that the map is to show."""
+        return self._heads[self.head.currentIndex()]
+
+    def set_probabilities(self, classes: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
+        """One row per class, one column per kind of input; a column with a spread in it is as wide as it needs."""
+        cells = [(name, [values[k] for _, values in rows]) for k, name in enumerate(classes)]
         _show_table(self.table, [name for name, _ in rows], cells)
+        for column, (_, values) in enumerate(rows):
+            wide = any("±" in value for value in values)
+            mode = QHeaderView.ResizeMode.ResizeToContents if wide and len(rows) > 1 else QHeaderView.ResizeMode.Stretch
+            self.table.horizontalHeader().setSectionResizeMode(column, mode)
 
     def set_patches(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """The most attended patches, best first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from napari_gimp.encoders.load import encoder_names
 from napari_gimp.genes import Expression, align
@@ -23,7 +23,23 @@ from napari_gimp.types import (
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 CONTRASTS = ("percentile", "raw", "rank")
-MEAN_HEAD = "mean"
+
+
+class Head(NamedTuple):
+    """An attention head of the last layer by its name in the panel and its row; no row: the mean over all of them."""
+
+    name: str
+    row: int | None = None
+
+
+MEAN_HEAD = Head("mean")
+
+
+def heads_of(count: int, members: int = 1) -> tuple[Head, ...]:
+    """The mean, then each of ``count`` heads; those of several members stand one member after the other."""
+    each = count // members
+    of = [f"member {row // each + 1}, " if members > 1 else "" for row in range(count)]
+    return (MEAN_HEAD, *(Head(f"{of[row]}head {row % each + 1}", row) for row in range(count)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,7 @@ class Grain:
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Everything chosen so far. ``path`` and ``slide`` come together, as do ``checkpoint`` and ``facts``.
+    """Everything chosen so far. ``path`` and ``slide`` come together, as do ``checkpoint``, ``facts`` and ``members``.
 
     ``reading`` is the expression file that is being read, None once ``expression`` is there or none is wanted;
     ``unread`` the one that could not be.
@@ -77,6 +93,7 @@ class Choices:
     sample_notes: tuple[str, ...] = ()
     checkpoint: Path | None = None
     facts: CheckpointFacts | None = None
+    members: int = 1
     encoder: str | None = None
     weights: Path | None = None
     bag: Path | None = None

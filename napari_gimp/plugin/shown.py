@@ -6,7 +6,7 @@ from napari_gimp import words
 from napari_gimp.plugin import layers
 from napari_gimp.plugin.canvas import Canvas
 from napari_gimp.plugin.panel import Panel
-from napari_gimp.plugin.session import Request, Session
+from napari_gimp.plugin.session import Request, Session, heads_of
 from napari_gimp.types import Prediction, SlideFacts, Tissue
 
 
@@ -32,7 +32,9 @@ class Shown:
             self._whole[identity] = prediction, origin
             if identity in self._tissue:
                 self._whole_tissue[identity] = self._tissue[identity]
-        self.panel.result.show_result(prediction.slide.name, *words.result_words(prediction))
+        headline, classes, rows, count, notes = words.result_words(prediction)
+        heads = heads_of(count, origin.choices.members)
+        self.panel.result.show_result(prediction.slide.name, headline, classes, rows, heads, notes)
         self.panel.result.export.setEnabled(prediction.partial >= 1)
         self.show_maps()
 
@@ -52,7 +54,7 @@ class Shown:
         prediction, result = self.session.prediction, self.panel.result
         if prediction is None:
             return
-        view, head = result.view.value(), result.head.currentText()
+        view, head = result.view.value(), result.chosen_head
         for layer in layers.map_layers(prediction, view, head):
             self.canvas.put(layer, opacity=view.opacity)
         self.canvas.drop(lambda tag: layers.is_left_over(tag, prediction))
@@ -64,7 +66,7 @@ class Shown:
         """Look at a patch of the table of the most attended ones."""
         prediction, result = self.session.prediction, self.panel.result
         if prediction is not None:
-            patch = layers.top_patches(prediction, row + 1, result.head.currentText())[row]
+            patch = layers.top_patches(prediction, row + 1, result.chosen_head)[row]
             self.canvas.go_to(*layers.patch_place(prediction, int(patch)))
 
     def forget(self, identity: str) -> bool:
