@@ -11,6 +11,7 @@ from PIL import ImageCms
 
 from napari_gimp import cli
 from napari_gimp.bags import read_bag
+from napari_gimp.export.everything import FILES, GENE_FILES
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_embed_then_predict_writes_a_folder_per_slide(gimp, tiny, tmp_path) -> N
     assert "from image and genes" in out
     assert "synthetic" in err
     names = {path.name for path in (tmp_path / "out" / "synthetic_lung").iterdir()}
-    assert names == {"prediction.json", "patches.csv", "overlay.geojson", "maps.ome.zarr", "figure.png", "run.json"}
+    assert names == {*FILES, *GENE_FILES}
     written = (tmp_path / "out" / "synthetic_lung" / "run.json").read_text(encoding="utf-8")
     record = json.loads(written)["provenance"]
     assert min(record["seconds"].values()) >= 0
