@@ -185,3 +185,32 @@ def drop_modalities(batch: Batch, share: float, generator: torch.Generator) -> B
         has_image=batch.has_image & ~(dropped & image).to(device),
         has_genes=batch.has_genes & ~(dropped & ~image).to(device),
     )
+
+
+def symmetric_beta(shape: float, count: int, generator: torch.Generator) -> Float[Tensor, " n"]:
+    """Draws from Beta(shape, shape)."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    drawn = np.random.default_rng(seed).beta(shape, shape, count)
+    return torch.from_numpy(drawn.astype(np.float32))
+
+
+def grouped_batches(
+    groups: Places, weights: Float[np.ndarray, " n"], batch_size: int, group_size: int, generator: torch.Generator
+) -> Iterator[list[int]]:
+    """One epoch of index lists: ``group_size`` cases of each of several groups, no case twice in a batch.
+
+    A group is drawn with the sum of its cases' weights. Groups of fewer cases are left out, unless all are that small:
+    then the largest one makes up whole batches.
+    """
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    large = [m for m in members if len(m) >= group_size] or [max(members, key=len)]
+    at_once = min(max(1, batch_size // group_size), len(large))
+    chances = torch.tensor([float(weights[m].sum()) for m in large], dtype=torch.float64)
+    for _ in range(-(-len(groups) // batch_size)):
+        drawn = torch.multinomial(chances, at_once, generator=generator).tolist()
+        yield [case for k in drawn for case in _some(large[k], group_size, generator)]
+
+
+def _some(members: Places, count: int, generator: torch.Generator) -> list[int]:
+    order = torch.randperm(len(members), generator=generator)[:count].numpy()
+    return [int(case) for case in members[order]]

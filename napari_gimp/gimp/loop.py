@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from lightning_fabric import Fabric
 from torch import Generator, Tensor, nn
 
-from napari_gimp.gimp.batches import epoch_batches
+from napari_gimp.gimp.batches import epoch_batches, grouped_batches
 from napari_gimp.gimp.devices import Share, quiet
 from napari_gimp.gimp.model import GiMP
 from napari_gimp.gimp.stages import Stage
@@ -33,13 +33,21 @@ Weights = Float[np.ndarray, " n"]
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """What a stage learns from; ``weights`` say how often a case is drawn, or how much it counts."""
+    """What a stage learns from; ``weights`` say how often a case is drawn, or how much it counts.
+
+    With ``groups`` a batch holds several cases of each of a few groups (`grouped_batches`).
+    """
 
     samples: Sequence[Sample]
     labels: Labels
     weights: Weights | None = None
+    groups: Labels | None = None
 
     def epoch(self, config: TrainConfig, generator: Generator) -> Iterator[list[int]]:
+        """One epoch of batches, as indices."""
+        if self.groups is not None:
+            weights = np.ones(len(self.labels)) if self.weights is None else self.weights
+            return grouped_batches(self.groups, weights, config.batch_size, config.contrast_group, generator)
         drawn = self.weights if config.weigh == "sampling" else None
         return epoch_batches(self.labels, config.batch_size, generator, drawn, config.balance)
 

@@ -56,17 +56,19 @@ SMALL = Preset(
         warmup=0.1,
         freeze_image=True,
         linear_heads=True,
-        members=3,
+        head_c=3e-3,
+        members=5,
     ),
     TrainConfig(
         objective="labels",
         epochs_pretrain=3,
         batch_size=64,
         patches_pretrain=16,
+        contrast_weight=1.0,
         lr_pretrain=1e-3,
         weight_decay=0.05,
         schedule="one-cycle",
-        members=3,
+        members=5,
     ),
 )
 """METHOD section 9: an aggregator that has learned no label of the cohort, frozen, under linear heads; logits added."""

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
-from napari_gimp.gimp.batches import Batch, drop_modalities, pad_samples, random_patches
+from napari_gimp.gimp.batches import Batch, drop_modalities, pad_samples, random_patches, symmetric_beta
 from napari_gimp.gimp.devices import Share
+from napari_gimp.gimp.heads import SumHead
 from napari_gimp.gimp.model import GiMP, GiMPOutput
 from napari_gimp.gimp.trainconfig import TrainConfig
 from napari_gimp.types import Sample
@@ -57,18 +58,39 @@ class Stage(nn.Module):
 
 
 class GenesStage(Stage):
-    """Supervised on genes alone with the training labels (METHOD section 1)."""
+    """Supervised on genes alone with the training labels (METHOD section 1).
+
+    With ``gene_mixup`` from mixed profiles and their mixed labels (Zhang et al., ICLR 2018).
+    """
 
     def groups(self) -> list[Group]:
-        model = self.model
-        return [Group((_genes_of(model), model.classifier), tokens=(model.absent_image,))]
+        model, head = self.model, self.model.classifier
+        deep = head.genes if isinstance(head, SumHead) and self.config.linear_heads else head
+        assert deep is not None  # a model with genes
+        return [Group((_genes_of(model), deep), tokens=(model.absent_image,))]
 
     def batch(self, samples: Sequence[Sample], generator: Generator) -> dict[str, Any]:
-        return dict(vars(pad_samples(samples, "genes")))
+        batch = dict(vars(pad_samples(samples, "genes")))
+        return batch | self._mixed(batch, generator) if self.config.gene_mixup else batch
+
+    def _mixed(self, batch: dict[str, Any], generator: Generator) -> dict[str, Any]:
+        """Each profile with another one of the batch; its own share is at least half."""
+        genes, labels = batch["genes"], batch["labels"]
+        other = torch.randperm(len(genes), generator=generator)
+        share = symmetric_beta(self.config.gene_mixup, len(genes), generator)
+        share = torch.maximum(share, 1 - share)
+        mixed = share[:, None] * genes + (1 - share[:, None]) * genes[other]
+        return {"genes": mixed, "other_labels": labels[other], "own_share": share}
 
     def forward(self, **tensors: Any) -> dict[str, Tensor]:
         batch, more = split(tensors)
-        return cross_entropy(run(self.model, batch).logits, batch.labels, more.get("weights"))
+        logits, weights = run(self.model, batch).logits, more.get("weights")
+        if "own_share" not in more:
+            return cross_entropy(logits, batch.labels, weights)
+        even = torch.full_like(more["own_share"], 1 / len(batch)) if weights is None else weights
+        own = cross_entropy(logits, batch.labels, even * more["own_share"])["loss"]
+        other = cross_entropy(logits, more["other_labels"], even * (1 - more["own_share"]))["loss"]
+        return {"loss": own + other, "accuracy": cross_entropy(logits, batch.labels, even)["accuracy"]}
 
 
 class FinetuneStage(Stage):
@@ -128,4 +150,4 @@ def cross_entropy(
     losses, right = F.cross_entropy(logits, labels, reduction="none"), (logits.argmax(1) == labels).float()
     if weights is None:
         return {"loss": losses.mean(), "accuracy": right.mean()}
-    return {"loss": losses @ weights.to(losses.dtype), "accuracy": right @ weights}
+    return {"loss": (losses * weights).sum(), "accuracy": (right * weights).sum()}

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Generator
 
+from napari_gimp.gimp.contrast import ContrastStage
 from napari_gimp.gimp.devices import make_fabric as make_fabric
 from napari_gimp.gimp.loop import Cases, Labels, Loop, Watch, Weights, own_random
 from napari_gimp.gimp.model import GiMP
@@ -78,6 +79,7 @@ def pretrain_labels(
     generator: Generator,
     weights: Weights | None = None,
     shifts: Float[np.ndarray, "A D"] | None = None,
+    groups: Labels | None = None,
     keeper: Keeper | None = None,
 ) -> Iterator[Step]:
     """The aggregator alone on a cohort of its own: its labels, masked patches, or both (``config.objective``).
@@ -93,6 +95,8 @@ def pretrain_labels(
         them every class is drawn equally often.
     shifts
         Raw embeddings of sites minus those of their type: N(0, 1) times a random row is added to a whole bag.
+    groups
+        Number of each case's site and class: with ``config.contrast_weight`` its bags are told apart (`ContrastStage`).
 
     Raises
     ------
@@ -105,9 +109,14 @@ def pretrain_labels(
         )
     if config.objective != "labels":
         model.config.check_mpm()
+    contrasts = groups is not None and config.contrast_weight > 0 and config.objective == "labels"
+    added = None if shifts is None else torch.from_numpy(shifts)
     with own_random(generator, torch.device("cpu")):
-        stage = LabelsStage(model, config, int(labels.max()) + 1, None if shifts is None else torch.from_numpy(shifts))
-    cases = Cases(samples, labels, weights)
+        stage = LabelsStage(model, config, int(labels.max()) + 1, added)
+        if contrasts and groups is not None:
+            of_case = {sample.case_id: int(group) for sample, group in zip(samples, groups, strict=True)}
+            stage = ContrastStage(model, config, int(labels.max()) + 1, added, of_case)
+    cases = Cases(samples, labels, weights, groups if contrasts else None)
     return Loop("labels", stage, config.epochs_pretrain, config.lr_pretrain, fabric, generator, keeper).fit(cases)
 
 

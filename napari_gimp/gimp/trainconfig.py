@@ -15,6 +15,9 @@ class TrainConfig:
     epochs_genes: int = setting(30, "Epochs of the gene encoder on genes alone.", min=0, max=10_000)
     epochs_pretrain: int = setting(100, "Epochs of pre-training (masked patches and triplets).", min=0, max=10_000)
     epochs_finetune: int = setting(70, "Most epochs of fine-tuning; the best on validation counts.", min=0, max=10_000)
+    gene_mixup: float = setting(
+        0.0, "The gene step learns from mixed profiles, shares drawn from Beta(x, x); 0: not.", min=0.0, max=10.0
+    )
     epochs_decoder: int = setting(
         10, "Epochs in which the decoder learns to read the fine-tuned tokens.", min=0, max=10_000
     )
@@ -32,6 +35,7 @@ class TrainConfig:
         "Learning rate over the steps: falling from its value, or rising to it first.",
         choices=("cosine", "one-cycle"),
     )
+    warmup: float = setting(0.0, "Share of the steps in which the rate rises (schedule 'cosine').", min=0.0, max=0.9)
     weight_decay: float = setting(1e-2, "Weight decay (AdamW).", min=0.0, max=1.0)
     clip: float = setting(1.0, "Largest norm of the gradient of a step.", min=1e-6, max=1e6)
 
@@ -64,6 +68,14 @@ class TrainConfig:
         "Case weights of that pre-training say how often a case is drawn, or how much it counts.",
         choices=("sampling", "loss"),
     )
+    contrast_weight: float = setting(
+        0.0,
+        "Objective 'labels', sites known: weight of telling bags of one site and class apart.",
+        min=0.0,
+        max=1e3,
+    )
+    contrast_group: int = setting(8, "Cases of one site and class in a batch for that.", min=2, max=4096)
+    contrast_t: float = setting(0.2, "Temperature of the cosines in that loss.", min=1e-3, max=10.0)
     shift_scale: float = setting(
         1.0, "Size of the site shifts that are added to bags, in their standard deviations.", min=0.0, max=100.0
     )
@@ -95,11 +107,12 @@ class TrainConfig:
         "Fit the heads of fusion 'sum' whole, by logistic regression on the frozen branches, instead of fine-tuning.",
     )
     head_c: float = setting(1e-3, "Inverse strength of the image head's penalty.", min=1e-8, max=1e4)
+    wide_c: float = setting(0.03, "Inverse strength of the penalty of the path from the genes.", min=1e-8, max=1e4)
     site_power: float = setting(
-        0.5, "In the linear image head a case counts (cases of its site) to minus this power.", min=0.0, max=1.0
+        0.5, "In linear heads a case counts (cases of its site) to minus this power.", min=0.0, max=1.0
     )
     inner_folds: int = setting(
-        4, "Inner folds (whole sites where they are known) from which temperatures are fitted.", min=2, max=20
+        4, "Inner folds (whole sites where they are known) from which linear heads are calibrated.", min=2, max=20
     )
 
     def __post_init__(self) -> None:

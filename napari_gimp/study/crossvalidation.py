@@ -165,6 +165,25 @@ class CrossValidation:
             "notes": list(self.notes),
         }
 
+    def table(self) -> str:
+        """The figures in words: GiMP by modality and each baseline over its own cases, then the comparison."""
+        lines = [
+            f"{self.cohort} ({', '.join(self.classes)}); means of {len(self.tested.names)} folds; research use only"
+        ]
+        lines.append(f"{'':28}{'n':>5}  {'accuracy (95 %)':22}{'AUC (95 %)':22}{'ECE pooled':10}")
+        rows = {f"GiMP {name}": found for name, found in self.by_modality.items()} | self.by_baseline
+        lines += [_line(name, found) for name, found in rows.items()]
+        lines += [
+            f"GiMP {name} - {found.baseline} ({found.n} cases): "
+            + ", ".join(
+                f"{figure} {d.difference:+.3f} ({d.ci95[0]:+.3f} to {d.ci95[1]:+.3f})"
+                for figure, d in found.differences.items()
+                if figure in ("accuracy", "auc")
+            )
+            for name, found in self.comparison.items()
+        ]
+        return "\n".join([*lines, *self.notes])
+
     @property
     def predictions(self) -> pd.DataFrame:
         """Case, fold, label, site, then a probability per modality and class."""
@@ -200,3 +219,13 @@ def _writer(content: str) -> Callable[[Path], None]:
         beside.write_text(content, encoding="utf-8")
 
     return fill
+
+
+def _line(name: str, found: Summary) -> str:
+    cells = []
+    for figure in ("accuracy", "auc"):
+        value, interval = found.figures.get(figure), found.ci95.get(figure)
+        around = "" if interval is None else f" ({interval[0]:.3f}-{interval[1]:.3f})"
+        cells.append("-" if value is None else f"{value:.3f}{around}")
+    ece = found.figures.get("ece")
+    return f"{name:28}{found.n:>5}  {cells[0]:22}{cells[1]:22}{'-' if ece is None else f'{ece:.3f}':10}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from napari_gimp.study.fitting import SEEDS_APART, Builder, Fitted, GeneGroups, 
 from napari_gimp.study.pace import StepPace
 from napari_gimp.study.plan import Plan
 from napari_gimp.study.preparation import Split, fit_scaling
-from napari_gimp.study.record import write_history
+from napari_gimp.study.record import step_log, write_history
 from napari_gimp.study.training import check_out, checkpoint_facts
 from napari_gimp.types import CheckpointFacts, Progress
 
@@ -76,7 +77,7 @@ def _fit(cohort: Cohort, cases: Cases, plan: Plan, running: Path, resume: bool) 
     scaling = yield from fit_scaling(cohort, cases, directions)
     shifts = yield from _shifts(cohort, cases, directions)
     build, split = Builder(plan, cohort, scaling, directions, None, GeneGroups()), Split(cases, cases[:0])
-    weights, samples = _weights(cohort), cohort.samples(cases, "image")
+    weights, groups, samples = *_by_site(cohort), cohort.samples(cases, "image")
     members: list[GiMP] = []
     history = []
     for i in range(plan.training.members):
@@ -84,9 +85,11 @@ def _fit(cohort: Cohort, cases: Cases, plan: Plan, running: Path, resume: bool) 
         keeper = keeper_for(running, i, plan, cohort, split, resume)
         pace = StepPace(f" (member {i + 1} of {plan.training.members})" if plan.training.members > 1 else "")
         generator = torch.Generator().manual_seed(seed)
-        tools = (plan.training, fabric, generator, weights, shifts, keeper)
-        for step in pretrain_labels(network, samples, cohort.labels, *tools):
-            yield pace.progress(step)
+        tools = (plan.training, fabric, generator, weights, shifts, groups, keeper)
+        with closing(step_log(plan.tensorboard, i)) as log:
+            for step in pretrain_labels(network, samples, cohort.labels, *tools):
+                log.add(step)
+                yield pace.progress(step)
         members.append(network.cpu().eval())
         history.append(tuple(keeper.history))
     found = "none" if directions is None else f"{directions.k} from {directions.source}"
@@ -95,10 +98,13 @@ def _fit(cohort: Cohort, cases: Cases, plan: Plan, running: Path, resume: bool) 
     return Fitted(plan, tuple(members), ones, scaling, split, (), tuple(history), "", found, typical)
 
 
-def _weights(cohort: Cohort) -> Float[np.ndarray, " n"] | None:
-    """How often a case is drawn; None, every class equally often, where no site is known."""
+def _by_site(cohort: Cohort) -> tuple[Float[np.ndarray, " n"] | None, Cases | None]:
+    """How often a case is drawn, and the number of its site and class; None and None where no site is known."""
+    if not any(case.site for case in cohort.cases):
+        return None, None
     sites = np.unique([case.site or "" for case in cohort.cases], return_inverse=True)[1]
-    return sampling_weights(cohort.labels, sites) if sites.max() else None
+    groups = np.unique(np.stack([cohort.labels, sites]), axis=1, return_inverse=True)[1].ravel()
+    return sampling_weights(cohort.labels, sites), groups
 
 
 def _shifts(
