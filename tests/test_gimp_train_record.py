@@ -18,7 +18,7 @@ from napari_gimp.settings import InputError
 from napari_gimp.study import record
 from napari_gimp.study.cohort import read_cohort
 from napari_gimp.study.preparation import split_cases
-from napari_gimp.study.record import TensorBoardLog, curves, history_table, write_history
+from napari_gimp.study.record import TensorBoardLog, curves, history_table, step_log, write_history
 
 HISTORY = [
     Step("pretrain", 1, 1, 4, 3.0, {"reconstruction": 1.0, "triplet": 2.0, "active": 1.0, "image_margin": 0.1}),
@@ -84,11 +84,14 @@ def test_tensorboard_gets_a_tag_per_stage_and_figure(tmp_path, monkeypatch):
     fake.SummaryWriter = SummaryWriter
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
     monkeypatch.setattr(record.importlib.util, "find_spec", lambda name: object())
-    log = TensorBoardLog(tmp_path)
+    log = step_log(tmp_path, 1)
     log.add(HISTORY[3])
     log.close()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("RANK", "1")
+    step_log(tmp_path, 1).add(HISTORY[3])  # not the first process: nothing more is noted
     scalars = [("finetune/loss", 0.7, 1), ("finetune/accuracy", 0.5, 1), ("finetune/validation_both", 0.6, 1)]
-    assert noted == [str(tmp_path), *scalars, ("finetune/validation_image", 0.8, 1), "closed"]
+    assert noted == [str(tmp_path / "member_1"), *scalars, ("finetune/validation_image", 0.8, 1), "closed"]
 
 
 def test_a_run_is_named_by_settings_cases_and_inputs(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,9 @@ from napari_gimp.types import Modality
 
 Headline = Annotated[Modality, Parameter(help="Inputs of the headline figures.")]
 JsonFile = Annotated[Path | None, Parameter(name="--json", help="File for the figures.")]
+TensorBoard = Annotated[
+    Path | None, Parameter(help="Folder for TensorBoard's log of every step (needs the extra tensorboard).")
+]
 Kind = Annotated[CaseKind, Parameter(help="What the cases are; goes wherever the checkpoint goes.")]
 
 
@@ -46,6 +50,7 @@ def pretrain(
     seed: Seed = 0,
     device: Device = "auto",
     resume: Resume = False,
+    tensorboard: TensorBoard = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Pre-train the aggregator alone on a cohort's slides, other cancers say; train --init starts from it.
@@ -58,7 +63,7 @@ def pretrain(
     from napari_gimp.study.pretraining import pretrain_cohort
 
     read = cohort.read()
-    plan = model.pretraining_plan(read, seed=seed, device=device, objective=objective)
+    plan = replace(model.pretraining_plan(read, seed=seed, device=device, objective=objective), tensorboard=tensorboard)
     work = pretrain_cohort(read, out, plan, overwrite=overwrite, resume=resume, synthetic=_kind(case_kind))
     facts = drain(work)
     print(f"{out}: {facts.provenance['members']} members; {facts.trained_on}")
@@ -75,6 +80,7 @@ def train(
     seed: Seed = 0,
     device: Device = "auto",
     resume: Resume = False,
+    tensorboard: TensorBoard = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Train GiMP on a cohort: genes, pre-training (masked patches, triplets), fine-tuning; writes a checkpoint.
@@ -90,6 +96,7 @@ def train(
     read = cohort.read()
     tell(check_leaks(read))
     plan = model.plan(read, seed=seed, device=device, val_fraction=val_fraction)
+    plan = replace(plan, tensorboard=tensorboard)
     facts = drain(train_cohort(read, out, plan, overwrite=overwrite, resume=resume, synthetic=_kind(case_kind)))
     print(f"{out}: {', '.join(facts.classes)}; validation {json.dumps(facts.metrics, default=float)}")
 

@@ -6,6 +6,7 @@ Whatever is fitted (scaling, site directions, early stopping, temperatures) sees
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from napari_gimp.study.logits import cohort_logits, cohort_parts
 from napari_gimp.study.pace import StepPace
 from napari_gimp.study.plan import Plan
 from napari_gimp.study.preparation import Scaling, Split, fit_scaling, split_cases
-from napari_gimp.study.record import case_hash, run_identity
+from napari_gimp.study.record import case_hash, run_identity, step_log
 from napari_gimp.types import Progress
 
 Cases = Int[np.ndarray, " n"]
@@ -237,8 +238,10 @@ class _Member:
     def train(self) -> Generator[Progress, None, GiMP]:
         """Genes, pre-training, fine-tuning, decoder: what the plan holds of them; then the linear head."""
         network, pace = self.build.member(self.index), StepPace(self._suffix)
-        for step in self._stages(network):
-            yield pace.progress(step)
+        with closing(step_log(self.build.plan.tensorboard, self.index)) as log:
+            for step in self._stages(network):
+                log.add(step)
+                yield pace.progress(step)
         network.cpu().eval()
         if self.build.plan.training.linear_heads:
             yield from fit_heads(network, self.build.cohort, self.split.train, self.build.plan.training)

@@ -38,6 +38,8 @@ class Plan:
         GMT file of gene sets: a gene group is a pathway.
     maps
         Fit the decoder of the masked reconstruction (a cross-validation needs none).
+    tensorboard
+        Folder for TensorBoard's log of every step.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -51,6 +53,7 @@ class Plan:
     choose_directions: bool = False
     groups: Path | None = None
     maps: bool = True
+    tensorboard: Path | None = None
 
     def with_aggregator(self, config: ModelConfig) -> Plan:
         """The plan with the settings of a pre-trained aggregator."""

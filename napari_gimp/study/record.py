@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from napari_gimp.files import write_whole
+from napari_gimp.files import is_first_process, write_whole
 from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.gimp.train import Step
 from napari_gimp.gimp.trainconfig import TrainConfig
@@ -116,6 +116,17 @@ class TensorBoardLog:
         """Write what is left."""
         if self._writer is not None:
             self._writer.close()
+
+
+def step_log(folder: Path | None, member: int) -> TensorBoardLog:
+    """The log of one member of a run, in a folder of its own; only the first of several processes writes one.
+
+    Raises
+    ------
+    InputError
+        A folder is given, and TensorBoard is not installed.
+    """
+    return TensorBoardLog(folder / f"member_{member}" if folder is not None and is_first_process() else None)
 
 
 def _figures(step: Step) -> dict[str, float]:
