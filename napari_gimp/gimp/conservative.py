@@ -54,7 +54,7 @@ def _recomputed(block: nn.Module) -> nn.Module:
 
 
 class _LastBlock(nn.Module):
-    """A block without the feed-forward layer of the patches, whose output nothing reads."""
+    """A block without the feed-forward layer of the patches, whose output nothing reads: the class token everywhere."""
 
     def __init__(self, block: Block) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _LastBlock(nn.Module):
     def forward(self, tokens: Tensor, padding: Tensor | None = None) -> tuple[Tensor, Tensor]:
         attended, row = self.block.attention(self.block.norm_attention(tokens), padding)
         first = tokens[:, :1] + attended[:, :1]
-        return torch.cat([first + self.block.feed_forward(first), tokens[:, 1:]], dim=1), row
+        return (first + self.block.feed_forward(first)).expand_as(tokens), row
 
 
 class _Recomputed(nn.Module):
