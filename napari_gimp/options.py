@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,6 +94,11 @@ class FoldOptions:
         """
         from napari_gimp.study.folds import default_grouping, make_folds, read_folds
 
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            raise InputError(
+                "Folds are trained one after another: expected a single process, found several of torchrun, which would"
+                " write the same files; start it without torchrun."
+            )
         asked = [name for name in ("folds", "by_site", "by_patient") if getattr(self, name)]
         if len(asked) > 1:
             raise InputError("Expected one of --folds, --by-site and --by-patient, found two; leave one out.")

@@ -9,6 +9,7 @@ import torch
 
 from napari_gimp.gimp.checkpoint import load_model, save_checkpoint
 from napari_gimp.gimp.ensemble import Ensemble
+from napari_gimp.gimp.gene_encoder import GeneEncoder
 from napari_gimp.gimp.heads import Branch, SumHead
 from napari_gimp.gimp.model import GiMP, ModelConfig
 from napari_gimp.gimp.train import case_logits
@@ -159,3 +160,18 @@ def test_what_training_cases_were_like_survives_a_checkpoint(tmp_path: Path) -> 
         loaded = load_model(save_checkpoint(tmp_path / str(len(members)), members, facts, typical=typical))
         np.testing.assert_allclose(loaded.typical.distances, typical.distances, rtol=1e-6)
         assert loaded.typical.share_nearer(values[3]) == pytest.approx(typical.share_nearer(values[3]), abs=0.03)
+
+
+def test_fragments_that_fill_a_group_up_are_not_attended_to() -> None:
+    ragged = torch.tensor([[[0, 1], [2, 3]], [[4, 5], [G, G]]])
+    torch.manual_seed(3)
+    encoder = GeneEncoder(replace(CONFIG, shared_head=False), G, ragged).eval()
+    tokens = encoder(torch.randn(4, G))
+    assert tokens.fragment_attention[:, 1, :, 1].abs().max() == 0
+    assert tokens.fragment_attention[:, 0, :, 1].min() > 0
+    with torch.no_grad():
+        encoder.head.bias[1, 1] += 5  # what the filling would say
+    encoder_again = encoder(torch.zeros(1, G)).cls
+    with torch.no_grad():
+        encoder.head.bias[1, 1] -= 5
+    torch.testing.assert_close(encoder(torch.zeros(1, G)).cls, encoder_again)

@@ -113,7 +113,7 @@ def test_history_and_progress_cover_every_step(trained):
     ]
     for stage in {p.stage for p in progress}:
         done = [p.done for p in progress if p.stage == stage]
-        assert done == list(range(1, done[-1] + 1))
+        assert done == list(range(1, done[-1] + 1)) * (len(done) // done[-1])
         assert done[-1] == next(p.total for p in progress if p.stage == stage)
 
 

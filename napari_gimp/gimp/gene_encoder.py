@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from napari_gimp.gimp.attention import Attention, Block
@@ -42,6 +42,7 @@ class GeneEncoder(nn.Module):
     def __init__(self, config: ModelConfig, genes: int, table: Int[Tensor, "K F f"] | None = None) -> None:
         super().__init__()
         d, given = config.d, table is not None
+        self.genes = genes
         table = fragment_table(genes, config.fragment_genes, config.groups) if table is None else table
         self.register_buffer("table", table, persistent=given)
         self.dropout = nn.Dropout(config.gene_dropout)
@@ -57,6 +58,13 @@ class GeneEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(d)
 
+    def _padding(self, batch: int) -> Bool[Tensor, "BK F1"] | None:
+        """True at fragments that only fill a shorter group up; None where all groups are of one length."""
+        empty = (self.table == self.genes).all(-1)
+        if not empty.any():
+            return None
+        return F.pad(empty, (1, 0)).expand(batch, -1, -1).flatten(0, 1)
+
     def forward(self, genes: Float[Tensor, "B G"]) -> GeneTokens:
         """Standardised expression -> CLS_ge."""
         fragments = F.pad(self.dropout(genes), (0, 1))[:, self.table]
@@ -65,8 +73,9 @@ class GeneEncoder(nn.Module):
             tokens = tokens + self.fragment_embedding
         batch, groups = tokens.shape[:2]
         tokens = torch.cat([self.group_tokens.expand(batch, -1, -1, -1), tokens], dim=2).flatten(0, 1)
+        padding = self._padding(batch)
         for block in self.intra:
-            tokens, fragment_row = block(tokens)
+            tokens, fragment_row = block(tokens, padding)
         tokens = torch.cat([self.cls.expand(batch, -1, -1), tokens[:, 0].unflatten(0, (batch, groups))], dim=1)
         for block in self.inter:
             tokens, group_row = block(tokens)

@@ -167,9 +167,8 @@ class CrossValidation:
 
     def table(self) -> str:
         """The figures in words: GiMP by modality and each baseline over its own cases, then the comparison."""
-        lines = [
-            f"{self.cohort} ({', '.join(self.classes)}); means of {len(self.tested.names)} folds; research use only"
-        ]
+        folds, classes = len(self.tested.fold_names), ", ".join(self.classes)
+        lines = [f"{self.cohort} ({classes}); means of {folds} folds; research use only"]
         lines.append(f"{'':28}{'n':>5}  {'accuracy (95 %)':22}{'AUC (95 %)':22}{'ECE pooled':10}")
         rows = {f"GiMP {name}": found for name, found in self.by_modality.items()} | self.by_baseline
         lines += [_line(name, found) for name, found in rows.items()]
