@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +48,21 @@ class Room:
         return next((a for a in self.viewer.layers if a.metadata.get(layers.TAG, {}).get("role") == role), None)
 
 
-@pytest.fixture(scope="module", name="window")
-def open_window(tmp_path_factory: pytest.TempPathFactory, qapp: QApplication) -> Iterator[Room]:
+@contextmanager
+def a_viewer() -> Iterator[object]:
+    """napari's window. It collects garbage with every layer that goes: what was there before is not looked at again."""
     import napari
 
+    viewer = napari.Viewer(show=True)
+    gc.freeze()
+    yield viewer
+    viewer.layers.clear()
+    viewer.close()
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="module", name="window")
+def open_window(tmp_path_factory: pytest.TempPathFactory, qapp: QApplication) -> Iterator[Room]:
     folder = tmp_path_factory.mktemp("slides")
     write_slide(folder / "slide.tif", checker(SHAPE, 100))
     write_slide(folder / "silent.tif", checker((600, 700), 100), mpp=None)
@@ -59,10 +72,8 @@ def open_window(tmp_path_factory: pytest.TempPathFactory, qapp: QApplication) ->
     patch.setattr(inputs, "read_facts", lambda path: FACTS)
     patch.setattr(inputs, "members_of", lambda path: 1)
     patch.setattr(job, "warm_up", fake_warm_up)
-    viewer = napari.Viewer(show=True)
-    yield Room(viewer, prepare(viewer), folder)
-    viewer.layers.clear()
-    viewer.close()
+    with a_viewer() as viewer:
+        yield Room(viewer, prepare(viewer), folder)
     patch.undo()
 
 

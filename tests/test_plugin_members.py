@@ -10,7 +10,7 @@ import plugin_cases  # noqa: F401 (the user's napari settings are left alone)
 import pytest
 import torch
 from conftest import TinyCase
-from plugin_room import Room
+from plugin_room import Room, a_viewer
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -38,19 +38,15 @@ def two(tiny: TinyCase, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def room(tiny: TinyCase, two: Path, tmp_path_factory: pytest.TempPathFactory, qapp: QApplication) -> Iterator[Room]:
-    import napari
-
-    viewer = napari.Viewer(show=True)
-    made = Room(viewer, prepare(viewer, tiny.slide, profile=tiny.profile, checkpoint=two), tiny.slide.parent)
-    made.widget.panel.model.device.setCurrentText("cpu")
-    made.widget.session.change(cache=tmp_path_factory.mktemp("bags"))
-    made.until(lambda: not made.widget.jobs.busy, 60)
-    QTest.mouseClick(made.widget.panel.runs.start, Qt.MouseButton.LeftButton)
-    made.until(lambda: not made.widget.jobs.busy and not made.widget.canvas.waiting, 60)
-    assert not made.widget.panel.error.isVisibleTo(made.widget), made.widget.panel.error.sentence.text()
-    yield made
-    viewer.layers.clear()
-    viewer.close()
+    with a_viewer() as viewer:
+        made = Room(viewer, prepare(viewer, tiny.slide, profile=tiny.profile, checkpoint=two), tiny.slide.parent)
+        made.widget.panel.model.device.setCurrentText("cpu")
+        made.widget.session.change(cache=tmp_path_factory.mktemp("bags"))
+        made.until(lambda: not made.widget.jobs.busy, 60)
+        QTest.mouseClick(made.widget.panel.runs.start, Qt.MouseButton.LeftButton)
+        made.until(lambda: not made.widget.jobs.busy and not made.widget.canvas.waiting, 60)
+        assert not made.widget.panel.error.isVisibleTo(made.widget), made.widget.panel.error.sentence.text()
+        yield made
 
 
 def shown(room: Room) -> np.ndarray:

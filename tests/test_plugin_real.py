@@ -9,7 +9,7 @@ import numpy as np
 import plugin_cases  # noqa: F401 (the user's napari settings are left alone)
 import pytest
 from conftest import untrained_checkpoint
-from plugin_room import Room
+from plugin_room import Room, a_viewer
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -23,16 +23,12 @@ pytestmark = pytest.mark.window
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory, shared: Path, qapp: QApplication) -> Iterator[Room]:
-    import napari
-
     folder = tmp_path_factory.mktemp("real")
     checkpoint = untrained_checkpoint(folder / "untrained", load_encoder("colour-texture"), ())
-    viewer = napari.Viewer(show=True)
-    made = Room(viewer, prepare(viewer, checkpoint=checkpoint), shared / "slides")
-    made.widget.session.change(cache=folder / "bags")
-    yield made
-    viewer.layers.clear()
-    viewer.close()
+    with a_viewer() as viewer:
+        made = Room(viewer, prepare(viewer, checkpoint=checkpoint), shared / "slides")
+        made.widget.session.change(cache=folder / "bags")
+        yield made
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ class ResultSection(QGroupBox):
         self.table.setToolTip("± is the standard deviation over members trained from other seeds, where there are any.")
         self.notes = Words("notes")
         self.head = combo("head", "Which attention the map shows: the mean over all of the last layer's, or one.")
-        self._heads = (MEAN_HEAD,)
+        self._heads: tuple[Head, ...] = (MEAN_HEAD,)
         self.view = SettingsForm(ViewSettings)
         self.patches = _plain_table("patches")
         self.patches.setToolTip("Click a row to go to the patch.")
@@ -138,7 +138,7 @@ class ResultSection(QGroupBox):
     @property
     def chosen_head(self) -> Head:
         """The head that the map is to show."""
-        return self._heads[self.head.currentIndex()]
+        return self._heads[int(self.head.currentIndex())]
 
     def set_probabilities(self, classes: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
         """One row per class, one column per kind of input; a column with a spread in it is as wide as it needs."""
