@@ -170,8 +170,9 @@ def segment_means(
     segment = (real.cumsum(1) - 1) * used // count.clamp(min=1)
     segment = segment.masked_fill(~real, most) + torch.arange(batch, device=tokens.device)[:, None] * (most + 1)
     sums = tokens.new_zeros(batch * (most + 1), d).index_add(0, segment.flatten(), tokens[:, 1:].flatten(0, 1))
-    sizes = torch.bincount(segment.flatten(), minlength=batch * (most + 1)).clamp(min=1)
-    means = (sums / sizes[:, None].to(sums.dtype)).view(batch, most + 1, d)[:, :most]
+    ones = torch.ones_like(segment.flatten())
+    sizes = segment.new_zeros(batch * (most + 1)).index_add(0, segment.flatten(), ones)  # bincount waits for a GPU
+    means = (sums / sizes.clamp(min=1)[:, None].to(sums.dtype)).view(batch, most + 1, d)[:, :most]
     exists = torch.arange(most, device=tokens.device) < used
     return torch.cat([tokens[:, :1], means], dim=1), F.pad(exists, (1, 0), value=True)
 

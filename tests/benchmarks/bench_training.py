@@ -24,7 +24,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_gimp.gimp.model import GiMP, ModelConfig
-from napari_gimp.gimp.pretraining import PretrainStage
 from napari_gimp.gimp.train import TrainConfig, make_fabric, pretrain
 from napari_gimp.types import Sample
 
