@@ -90,13 +90,12 @@ def train(
     out
         Folder of the checkpoint.
     """
-    from napari_gimp.study.leaks import check_leaks
-    from napari_gimp.study.training import train_cohort
+    from napari_gimp.study.training import leak_warnings, train_cohort
 
     read = cohort.read()
-    tell(check_leaks(read))
     plan = model.plan(read, seed=seed, device=device, val_fraction=val_fraction)
     plan = replace(plan, tensorboard=tensorboard)
+    tell(leak_warnings(read, plan))
     facts = drain(train_cohort(read, out, plan, overwrite=overwrite, resume=resume, synthetic=_kind(case_kind)))
     print(f"{out}: {', '.join(facts.classes)}; validation {json.dumps(facts.metrics, default=float)}")
 
@@ -169,7 +168,7 @@ def crossval(
             directions_from=model.directions_from,
             modality=modality,
             settings=plan.to_json(),
-        )  # fmt: skip
+        )
     )
     result.write(out, as_json)
     tell(result.warnings)

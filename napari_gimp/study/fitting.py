@@ -94,7 +94,9 @@ def fit(
         A cohort that cannot be trained on, a pre-trained checkpoint that does not fit, or a device that is not there.
     """
     fabric = make_fabric(plan.device, plan.training.precision)
-    init = _read_init(plan, cohort, held_out)
+    split = split_for(cohort, plan, cases)
+    unseen = split.validation if held_out is None else np.union1d(split.validation, held_out)
+    init = _read_init(plan, cohort, unseen)
     directions = None
     if init is not None:
         plan = plan.with_aggregator(init.model.config)
@@ -102,8 +104,6 @@ def fit(
         directions = yield from directions_for(cohort, cases, plan)
         k = 0 if directions is None else directions.k
         plan = replace(plan, model=replace(plan.model, site_directions=k))
-    stops_early = plan.training.epochs_finetune > 0 and not plan.training.linear_heads
-    split = split_cases(cohort, plan.val_fraction if stops_early else 0.0, plan.seed, cases)
     scaling = yield from fit_scaling(cohort, split.train, directions)
     groups = gene_groups_of(plan, cohort)
     build = Builder(plan, cohort, scaling, directions, init, groups)
@@ -136,7 +136,13 @@ def typical_cases(network: GiMP, cohort: Cohort, train: Cases) -> Generator[Prog
     return fit_typical(_standardised(network, means.mean))
 
 
-def _read_init(plan: Plan, cohort: Cohort, held_out: Int[np.ndarray, " h"] | None) -> LoadedModel | None:
+def split_for(cohort: Cohort, plan: Plan, cases: Cases) -> Split:
+    """Which of the cases choose the epoch: none where nothing is stopped early."""
+    stops_early = plan.training.epochs_finetune > 0 and not plan.training.linear_heads
+    return split_cases(cohort, plan.val_fraction if stops_early else 0.0, plan.seed, cases)
+
+
+def _read_init(plan: Plan, cohort: Cohort, held_out: Int[np.ndarray, " h"]) -> LoadedModel | None:
     """The pre-trained checkpoint, if there is one and it fits and has not seen what is held out."""
     if plan.init is None:
         return None
@@ -149,7 +155,7 @@ def _read_init(plan: Plan, cohort: Cohort, held_out: Int[np.ndarray, " h"] | Non
             f" ({init.facts.embedding_dim}-d); pre-train on bags of the same encoder."
         )
     seen = {*init.facts.provenance.get("train_cases", ()), *init.facts.provenance.get("validation_cases", ())}
-    held = [] if held_out is None else [cohort.cases[i] for i in held_out if case_hash(cohort.cases[i]) in seen]
+    held = [cohort.cases[i] for i in held_out if case_hash(cohort.cases[i]) in seen]
     if held:
         raise InputError(
             f"{plan.init}: expected a checkpoint that has seen none of the cases held out, found {len(held)} of them"

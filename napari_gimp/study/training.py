@@ -14,7 +14,8 @@ from napari_gimp.gimp.checkpoint import check_free, read_facts, save_checkpoint
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.evaluating import predict_cohort
 from napari_gimp.study.evaluation import evaluate_predictions
-from napari_gimp.study.fitting import Fitted, fit
+from napari_gimp.study.fitting import Fitted, fit, split_for
+from napari_gimp.study.leaks import check_leaks
 from napari_gimp.study.plan import Plan
 from napari_gimp.study.record import provenance, trained_on, write_history
 from napari_gimp.types import CheckpointFacts, Progress
@@ -61,6 +62,12 @@ def train_cohort(
         write_history(out, [step for steps in fitted.history for step in steps])
         shutil.rmtree(running, ignore_errors=True)
     return facts
+
+
+def leak_warnings(cohort: Cohort, plan: Plan) -> tuple[str, ...]:
+    """What of a cohort gives the label away, and what stands on both sides of the split that the plan makes."""
+    split = split_for(cohort, plan, np.arange(len(cohort)))
+    return check_leaks(cohort, [(split.train, split.validation)] if len(split.validation) else [])
 
 
 def check_out(out: Path, overwrite: bool) -> None:
