@@ -212,15 +212,15 @@ def test_a_cohort_with_nothing_to_delete_from_is_refused(tmp_path: Path) -> None
 def test_the_command_writes_the_files_and_says_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from napari_gimp.cli import explanations
+    from napari_gimp import cli
 
     files = write_tiny_cohort(tmp_path)
     cohort = read_cohort(files.table, files.features)
     facts = CheckpointFacts("image", cohort.classes, cohort.encoder, D, (), None, None, None, "nothing", "pseudo")
     save_checkpoint(tmp_path / "image", GiMP(SMALL, embedding_dim=D, genes=0, classes=2).eval(), facts)
     words = ["--cohort", files.table, "--features", files.features, "--out", tmp_path / "out"]
-    more = ["--cases", 2, "--draws", 1, "--device", "cpu"]
-    explanations.app(
+    more = ["--most-cases", 2, "--device", "cpu"]
+    cli.app(
         ["faithfulness", str(tmp_path / "image"), *map(str, words + more)],
         exit_on_error=False,
         result_action="return_int_as_exit_code_else_zero",
