@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from napari_gimp.genes import Expression, align_matrix, read_expression
 from napari_gimp.settings import InputError
 from napari_gimp.study.features import FeatureStore, open_features
-from napari_gimp.study.samples import match_samples
+from napari_gimp.study.samples import match_samples, match_slides
 from napari_gimp.study.table import first_names, read_cases, read_gene_list
 from napari_gimp.types import MODALITIES, Bag, Case, Modality, Sample, Scale
 
@@ -233,7 +233,7 @@ def read_cohort(
     """
     cases, notes = read_cases(cohort_csv)
     store = open_features(features)
-    cases, encoder, width, said = _keep_slides_with_features(cases, store)
+    cases, encoder, width, said = match_slides(cases, store)
     table = None if expression is None else read_expression(expression, scale=expression_scale)
     samples_of, heard = ((None,) * len(cases), []) if table is None else match_samples(cases, table)
     classes = tuple(sorted({str(case.label) for case in cases}))
@@ -242,7 +242,19 @@ def read_cohort(
     )
     whole = _without_empty_cases(replace(whole, remarks=(*notes, *said, *heard)))
     whole = replace(whole, remarks=(_census(whole), *whole.remarks))
-    return whole.with_genes(None if genes is None else read_gene_list(genes))
+    return whole.with_genes(None) if genes is None else _with_gene_list(whole, genes)
+
+
+def _with_gene_list(cohort: Cohort, path: Path) -> Cohort:
+    wanted = read_gene_list(path)
+    try:
+        return cohort.with_genes(wanted)
+    except InputError as error:
+        have = () if cohort.table is None else cohort.table.genes
+        raise InputError(
+            f"Gene list {path.name}: expected at least half of its {len(wanted)} genes ({first_names(wanted)}) in the"
+            f" expression table, found fewer among its {len(have)} ({first_names(have)}); name them as the table does."
+        ) from error
 
 
 def _name(cohort_csv: Path) -> str:
@@ -261,40 +273,12 @@ def _census(cohort: Cohort) -> str:
     )
 
 
-def _keep_slides_with_features(
-    cases: tuple[Case, ...], store: FeatureStore
-) -> tuple[tuple[Case, ...], str | None, int, list[str]]:
-    """Cases with only the slides that have patches, the encoder, its width and notes."""
-    slides = [slide for case in cases for slide in case.slide_ids]
-    heads = {slide: head for slide in slides if (head := store.head(slide)) is not None and head.rows}
-    lacking = [slide for slide in slides if slide not in heads]
-    if not heads:
-        raise InputError(
-            f"Features {store.source}: expected bags named by slide_id, found none of the cohort's {len(slides)} slides"
-            f" ({first_names(slides)})."
-        )
-    notes = [f"{len(lacking)} slides have no features and are left out: {first_names(lacking)}."] if lacking else []
-    encoder, width, said = _one_encoder([(h.encoder, h.width) for h in heads.values()], store.source)
-    kept = tuple(replace(case, slide_ids=tuple(s for s in case.slide_ids if s in heads)) for case in cases)
-    return kept, encoder, width, notes + said
-
-
-def _one_encoder(kinds: list[tuple[str | None, int]], source: str) -> tuple[str | None, int, list[str]]:
-    counts = Counter(kinds)
-    named = sorted({name for name, _ in counts if name is not None})
-    widths = sorted({width for _, width in counts})
-    if len(named) > 1 or len(widths) > 1:
-        found = ", ".join(f"{n} of {name or 'no named encoder'} ({width}-d)" for (name, width), n in counts.items())
-        raise InputError(f"Features {source}: expected bags of one encoder, found {found}; embed all slides alike.")
-    unnamed = sum(n for (name, _), n in counts.items() if name is None)
-    notes = [f"{unnamed} bags do not name their encoder; only their width ({widths[0]}) was checked."]
-    return (named[0] if named else None), widths[0], notes if unnamed else []
-
-
 def _without_empty_cases(cohort: Cohort) -> Cohort:
     keep = cohort.has_image | cohort.has_genes
     if not keep.any():
-        raise InputError(f"Cohort {cohort.name}: expected cases with features or expression, found none.")
+        raise InputError(
+            f"Cohort {cohort.name}: expected cases with features or expression, found none; check the names."
+        )
     if keep.all():
         return cohort
     gone = [case.case_id for case, kept in zip(cohort.cases, keep, strict=True) if not kept]

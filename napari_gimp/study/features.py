@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import h5py
 import numpy as np
+from jaxtyping import Float, Int, Shaped
 
 from napari_gimp.bags import read_bag
 from napari_gimp.settings import InputError
@@ -42,7 +44,7 @@ class FeatureStore(Protocol):
         """The bag of a slide that ``head`` knows."""
 
 
-def open_features(path: Path, cache_bytes: int = CACHE_BYTES) -> FeatureStore:
+def open_features(path: Path, cache_bytes: int = CACHE_BYTES) -> FeatureFolder | PackedFeatures:
     """A folder of ``<slide_id>.h5`` files, or one packed ``.npz`` (``x, rows, slide_id, encoder``).
 
     Parameters
@@ -60,7 +62,9 @@ def open_features(path: Path, cache_bytes: int = CACHE_BYTES) -> FeatureStore:
     if path.is_file() and zipfile.is_zipfile(path):
         return PackedFeatures(path)
     found = "a file of another kind" if path.exists() else "nothing there"
-    raise InputError(f"Features {path}: expected a folder of <slide_id>.h5 files or a packed .npz, found {found}.")
+    raise InputError(
+        f"Features {path}: expected a folder of <slide_id>.h5 files or a packed .npz, found {found}; check it."
+    )
 
 
 class FeatureFolder:
@@ -74,6 +78,11 @@ class FeatureFolder:
     def source(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def slides(self) -> tuple[str, ...]:
+        """All slides that it has a file of."""
+        return tuple(path.stem for path in self.folder.glob("*.h5"))
 
     @property
     def kept_bytes(self) -> int:
@@ -121,6 +130,26 @@ def _name(attribute: object) -> str | None:
     return None if text is None or str(text) in {"", "None"} else str(text)
 
 
+def _unpacked(
+    path: Path,
+) -> tuple[Float[np.ndarray, "R D"], Int[np.ndarray, " s"], Shaped[np.ndarray, " s2"], str | None]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("x", "rows", "slide_id", "encoder") if name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{path.name}: expected an npz of x, rows, slide_id, encoder, found a damaged one ({error});"
+            " copy or make it again."
+        ) from error
+    lacking = [name for name in ("x", "rows", "slide_id") if name not in arrays]
+    if lacking:
+        raise InputError(
+            f"{path.name}: expected arrays x, rows, slide_id, encoder, found no {', '.join(lacking)}; pack it again."
+        )
+    encoder = _name(str(arrays["encoder"])) if "encoder" in arrays else None
+    return arrays["x"], arrays["rows"].astype(np.int64), arrays["slide_id"], encoder
+
+
 class PackedFeatures:
     """All bags in one npz: ``x`` (rows, width), ``rows`` per slide, ``slide_id`` in the same order, ``encoder``.
 
@@ -129,21 +158,16 @@ class PackedFeatures:
     Raises
     ------
     InputError
-        Arrays missing, or their lengths do not agree.
+        Damaged, arrays missing, or their lengths do not agree.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with np.load(path, allow_pickle=False) as file:
-            lacking = {"x", "rows", "slide_id"} - set(file.files)
-            if lacking:
-                raise InputError(f"{path.name}: expected arrays x, rows, slide_id, encoder; {sorted(lacking)} missing.")
-            self._x, rows, slides = file["x"], file["rows"].astype(np.int64), file["slide_id"]
-            self._encoder = _name(str(file["encoder"])) if "encoder" in file.files else None
+        self._x, rows, slides, self._encoder = _unpacked(path)
         if self._x.ndim != 2 or len(rows) != len(slides) or rows.sum() != len(self._x):
             raise InputError(
                 f"{path.name}: expected rows for each slide that add up to x, found {len(slides)} slides,"
-                f" {len(rows)} row counts with sum {rows.sum()} and x {self._x.shape}."
+                f" {len(rows)} row counts with sum {rows.sum()} and x {self._x.shape}; pack it again."
             )
         ends = np.cumsum(rows)
         self._place = {str(s): slice(int(end - n), int(end)) for s, n, end in zip(slides, rows, ends, strict=True)}
@@ -152,6 +176,11 @@ class PackedFeatures:
     def source(self) -> str:
         """The file's name."""
         return self.path.name
+
+    @property
+    def slides(self) -> tuple[str, ...]:
+        """All slides that it has."""
+        return tuple(self._place)
 
     def head(self, slide_id: str) -> BagHead | None:
         """Encoder and shape of a slide's rows."""

@@ -66,14 +66,20 @@ def _read_table(where: str) -> tuple[Path, pd.DataFrame]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
-        raise InputError(f"Folds {path}: expected a CSV file with case_id, found nothing there.") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(
-            f"Folds {path.name}: expected a CSV file with case_id and columns of folds; {error}."
+            f"Folds {path}: expected a CSV file with case_id, found nothing there; check the path."
+        ) from None
+    except (OSError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"Folds {path.name}: expected a CSV file with case_id and columns of folds, found none ({said});"
+            " save it as CSV again."
         ) from error
     table.columns = table.columns.str.strip()
     if "case_id" not in table:
-        raise InputError(f"{path.name}: expected a column case_id, found {', '.join(map(str, table.columns))}.")
+        raise InputError(
+            f"{path.name}: expected a column case_id, found {', '.join(map(str, table.columns))}; name it case_id."
+        )
     return path, table.apply(lambda column: column.str.strip())
 
 
@@ -85,14 +91,15 @@ def _column(where: str, path: Path, table: pd.DataFrame) -> str:
     if Path(where).is_file() and len(options) == 1:
         return options[0]
     found = f"the columns {', '.join(options)}" if options else "none beside case_id"
-    raise InputError(f"Folds {where}: expected {path.name}:COLUMN with a column of folds, found {found}.")
+    raise InputError(f"Folds {where}: expected {path.name}:COLUMN with a column of folds, found {found}; name one.")
 
 
 def _fold_of_case(table: pd.DataFrame, column: str, path: Path) -> dict[str, str]:
     torn = table.groupby("case_id")[column].nunique()
     if (torn > 1).any():
         raise InputError(
-            f"{path.name}: expected one fold a case, found several for {first_names(torn.index[torn > 1])}."
+            f"{path.name}: expected one fold a case, found several for {first_names(torn.index[torn > 1])};"
+            " correct the file."
         )
     return dict(zip(table["case_id"].astype(str), table[column].astype(str), strict=True))
 
@@ -140,7 +147,7 @@ def make_folds(cohort: Cohort, by: Grouping, folds: int = 5, seed: int = 0) -> t
 
 def _check_request(cohort: Cohort, labels: Int[np.ndarray, " n"], by: Grouping, folds: int) -> None:
     if folds < 2:
-        raise InputError(f"Expected at least 2 folds, found {folds}.")
+        raise InputError(f"--n-folds: expected at least 2 folds, found {folds}; ask for more.")
     if by == "site" and not any(case.site for case in cohort.cases):
         raise InputError(
             f"Cohort {cohort.name}: expected a column site to hold whole sites out, found none; add it to the cohort"
@@ -174,7 +181,9 @@ def check_folds(folds: Sequence[Fold], cohort: Cohort) -> tuple[Fold, ...]:
     """
     _check_classes(cohort)
     if len(folds) < 2 or not all(len(fold.test) for fold in folds):
-        raise InputError(f"Cohort {cohort.name}: expected at least two folds with cases in each, found {len(folds)}.")
+        raise InputError(
+            f"Cohort {cohort.name}: expected at least two folds with cases in each, found {len(folds)}; ask for more."
+        )
     if np.bincount(np.concatenate([fold.test for fold in folds])).max() > 1:
         raise InputError(f"Cohort {cohort.name}: expected each case in one fold, found some in several.")
     labels = cohort.labels

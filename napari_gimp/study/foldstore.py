@@ -59,10 +59,13 @@ def claim(out: Path, mine: Mapping[str, str], about: Mapping[str, Any], *, resum
     InputError
         The folder holds another run, or this one and neither ``resume`` nor ``overwrite`` was said, or other files.
     """
+    if _is_barren(out):
+        remove(out / RUN)
+        remove(out / FOLDS)
     theirs = _owner(out)
     if theirs is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
-            f"{out}: expected an empty folder or one of an earlier run, found other files; choose another."
+            f"{out}: expected an empty folder or one of an earlier run, found other files; choose another folder."
         )
     if theirs is not None and not overwrite:
         differing = [name for name, value in mine.items() if theirs.get(name) != value]
@@ -78,6 +81,11 @@ def claim(out: Path, mine: Mapping[str, str], about: Mapping[str, Any], *, resum
             remove(out / name)
     text = json.dumps({"fingerprint": dict(mine), **about}, indent=1, default=str)
     write_whole(out / RUN, _writer(text))
+
+
+def _is_barren(out: Path) -> bool:
+    """Whether a run was claimed here that ended before anything was made."""
+    return (out / RUN).is_file() and not any(path.is_file() for path in out.rglob("*") if path != out / RUN)
 
 
 def _owner(out: Path) -> dict[str, str] | None:

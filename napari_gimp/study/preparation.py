@@ -41,7 +41,7 @@ def split_cases(cohort: Cohort, val_fraction: float, seed: int, cases: Int[np.nd
         A share outside 0 to 0.9, or fewer than two classes to learn.
     """
     if not 0 <= val_fraction <= 0.9:
-        raise InputError(f"Expected a validation share of 0 to 0.9, found {val_fraction}.")
+        raise InputError(f"Expected a validation share of 0 to 0.9, found {val_fraction}; give a smaller one.")
     if len(cohort.classes) < 2:
         raise InputError(
             f"Cohort {cohort.name}: expected cases of at least two classes to train on, found only"
@@ -128,7 +128,7 @@ def fit_scaling(
             has_places &= bag.grid is not None
         yield Progress("reading features", done, len(train), "cases")
     if not count:
-        raise InputError(f"Cohort {cohort.name}: expected training cases with patches, found none.")
+        raise InputError(f"Cohort {cohort.name}: expected training cases with patches, found none; add features.")
     mean = total / count
     sd = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
     figures = ScalingFigures(mean, sd, *_mean_and_sd(cohort.values[train]))

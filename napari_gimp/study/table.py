@@ -32,7 +32,7 @@ def read_cases(path: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     if len(lacking):
         notes.append(f"{len(lacking)} cases have no label and are left out: {first_names(lacking)}.")
     if labelled.empty:
-        raise InputError(f"{path.name}: expected cases with a label, found none in {len(table)} rows.")
+        raise InputError(f"{path.name}: expected cases with a label, found none in {len(table)} rows; fill them in.")
     return tuple(_case(str(case_id), rows) for case_id, rows in labelled.groupby("case_id", sort=False)), tuple(notes)
 
 
@@ -50,7 +50,7 @@ def read_gene_list(path: Path) -> tuple[str, ...]:
         raise InputError(f"Gene list {path}: expected a text file with one gene a line; {error}.") from error
     genes = tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     if not genes:
-        raise InputError(f"Gene list {path.name}: expected one gene a line, found none.")
+        raise InputError(f"Gene list {path.name}: expected one gene a line, found none; give another file.")
     return genes
 
 
@@ -65,15 +65,19 @@ def _read(path: Path) -> tuple[pd.DataFrame, list[str]]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
-        raise InputError(f"Cohort {path}: expected a CSV file, found nothing there.") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"Cohort {path.name}: expected a CSV file with {', '.join(KNOWN)}; {error}.") from error
+        raise InputError(f"Cohort {path}: expected a CSV file, found nothing there; check the path.") from None
+    except (OSError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"Cohort {path.name}: expected a CSV file with {', '.join(KNOWN)}, found none ({said});"
+            " save it as CSV again."
+        ) from error
     table.columns = table.columns.str.strip()
     lacking = [column for column in REQUIRED if column not in table]
     if lacking:
         raise InputError(
             f"{path.name}: expected columns {', '.join(REQUIRED)} and perhaps site,"
-            f" found {', '.join(map(str, table.columns))}; {', '.join(lacking)} missing."
+            f" found {', '.join(map(str, table.columns))}; add {', '.join(lacking)}."
         )
     other = [column for column in table.columns if column not in KNOWN]
     notes = [f"{path.name}: columns not used: {', '.join(map(str, other))}."] if other else []
@@ -83,11 +87,13 @@ def _read(path: Path) -> tuple[pd.DataFrame, list[str]]:
 def _refuse_repeated_slides(table: pd.DataFrame, path: Path) -> None:
     unnamed = int((table["case_id"] == "").sum())
     if unnamed:
-        raise InputError(f"{path.name}: expected a case_id in every row, found none in {unnamed} rows.")
+        raise InputError(f"{path.name}: expected a case_id in every row, found none in {unnamed} rows; fill them in.")
     slides = table.loc[table["slide_id"] != "", "slide_id"]
     repeated = slides[slides.duplicated()].unique()
     if len(repeated):
-        raise InputError(f"{path.name}: expected each slide once, found more rows of {first_names(repeated)}.")
+        raise InputError(
+            f"{path.name}: expected each slide once, found more rows of {first_names(repeated)}; keep one row a slide."
+        )
 
 
 def _refuse_contradictions(table: pd.DataFrame, path: Path) -> None:
@@ -95,7 +101,10 @@ def _refuse_contradictions(table: pd.DataFrame, path: Path) -> None:
         counts = table.groupby("case_id", sort=False)[column].nunique()
         torn = counts.index[counts > 1]
         if len(torn):
-            raise InputError(f"{path.name}: expected one {column} per case, found several for {first_names(torn)}.")
+            raise InputError(
+                f"{path.name}: expected one {column} per case, found several for {first_names(torn)};"
+                " correct the table."
+            )
 
 
 def _case(case_id: str, rows: pd.DataFrame) -> Case:
