@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bad_input_lab import Args, Desk, Lab, copied_checkpoint, painted, row
+from conftest import write_tiny_cohort
 
 
 @row("`--out` below a file")
@@ -155,7 +156,8 @@ def _(lab: Lab, desk: Desk) -> Args:
 @row("A settings file that is no TOML")
 def _(lab: Lab, desk: Desk) -> Args:
     (desk.folder / "settings.toml").write_text("layers: 2\n")
-    cohort: Args = ["--cohort", desk.folder / "cohort.csv", "--features", desk.folder]
+    tiny = write_tiny_cohort(desk.folder)
+    cohort: Args = ["--cohort", tiny.table, "--features", tiny.features]
     return ["train", *cohort, "--config", desk.folder / "settings.toml", "--out", desk.out]
 
 

@@ -13,7 +13,7 @@ from conftest import TinyCase
 from plugin_room import Room, a_viewer
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QStyle, QStyleOptionComboBox
 
 from napari_gimp.gimp.checkpoint import load_model, save_checkpoint
 from napari_gimp.gimp.model import GiMP
@@ -78,6 +78,17 @@ def test_the_spread_stands_beside_the_headlines_probabilities_alone(room: Room) 
     assert f"probability {said}, from image and genes" in result.headline.text()
     assert not any("±" in table.item(row, column).text() for row in range(2) for column in (1, 2))
     assert "Members trained from other seeds differ by" in result.notes.text()
+
+
+def test_the_chosen_heads_name_is_not_cut_off(room: Room) -> None:
+    head = room.widget.panel.result.head
+    needed = head.fontMetrics().horizontalAdvance("member 2, head 2")
+    option = QStyleOptionComboBox()
+    head.initStyleOption(option)
+    edit = head.style().subControlRect(
+        QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, head
+    )
+    assert edit.width() >= needed
 
 
 def test_no_cell_of_the_table_is_cut_off(room: Room) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from plugin_cases import fake_analysis
+from plugin_cases import fake_analysis, grid_of, prediction_of
 from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 
 from napari_gimp.plugin import job, layers, sight
+from napari_gimp.plugin.session import Request
+from napari_gimp.types import Prediction, Progress
 
 pytestmark = pytest.mark.window
 
@@ -122,6 +126,22 @@ def test_a_run_on_another_slide_than_the_chosen_one_stays_out_of_sight(
     assert not room.layer(layers.ATTENTION).visible
     room.widget.panel.slide.slides.setCurrentText("slide")
     assert room.layer(layers.ATTENTION).visible
+
+
+def test_a_map_that_comes_late_lies_below_the_frames(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All patches are there before the reconstruction error is."""
+
+    def in_two_steps(request: Request) -> Generator[Progress, None, Prediction]:
+        grid = grid_of(request.slide.shape_yx)
+        whole = prediction_of(request.slide, grid)
+        yield Progress("embedding", 1, 1, partial=replace(whole, reconstruction_error=None))
+        return whole
+
+    monkeypatch.setattr(job, "analyse", in_two_steps)
+    room.open()
+    room.widget.run()
+    room.settle()
+    assert order(room) == ["slide", layers.ATTENTION, layers.ERROR, layers.TOP]
 
 
 def test_frames_of_patches_get_no_wider_than_a_line_on_the_screen(room: Room) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from napari.layers import Image, Layer
 from qtpy.QtCore import QTimer
 
-from napari_gimp.plugin.layers import TAG, TISSUE, LayerTuple
+from napari_gimp.plugin.layers import TAG, TISSUE, TOP, LayerTuple
 
 UPDATED = ("name", "scale", "translate", "metadata")
 
@@ -104,10 +104,17 @@ class Canvas:
         layers = self.viewer.layers
         selected = set(layers.selection)
         with layers.selection.events.blocker_all():
-            layers.append(layer)
+            layers.insert(self._place(layer), layer)
             layers.selection = selected
         if isinstance(layer, Image) and layer.metadata[TAG]["role"] != TISSUE:
             self._next(partial(_show_colorbar, layer), partial(_show_legend, layer))
+
+    def _place(self, layer: Layer) -> int:
+        """On top of everything, but below the frames of its slide's patches."""
+        frames = {**layer.metadata[TAG], "role": TOP, "lattice": 0}
+        present = self.find(frames)
+        layers = self.viewer.layers
+        return len(layers) if present is None else layers.index(present)
 
     def _next(self, *steps: Callable[[], object]) -> None:
         """Do these before what is already waiting."""

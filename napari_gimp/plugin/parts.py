@@ -128,12 +128,12 @@ class Words(QLabel):
         self.setMinimumWidth(NARROWEST_PX)
 
     def setText(self, text: str) -> None:
-        super().setText(re.sub(LONG_WORD, _breakable, text))
+        super().setText(re.sub(LONG_WORD, _breakable, text).replace(" ± ", "\u00a0±\u00a0"))
         self.setVisible(bool(text))
 
     def text(self) -> str:
-        """The text as it was set, without the places where it may break."""
-        return str(super().text()).replace("\u200b", "")
+        """The text as it was set, without the places where it may break or may not."""
+        return str(super().text()).replace("\u200b", "").replace("\u00a0", " ")
 
 
 def silently(widget: QWidget, act: Callable[[], object]) -> None:

@@ -42,7 +42,7 @@ class RunSection(QWidget):
         buttons.addWidget(self.start, 2)
         buttons.addWidget(self.stop, 1)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(6, 0, 6, 2)
         layout.addLayout(buttons)
         for part in (self.reason, self.bar, self.stage):
             layout.addWidget(part)
@@ -133,6 +133,7 @@ class ResultSection(QGroupBox):
         """Offer these heads; keeps the choice where it still exists, else takes the first."""
         names, before = [head.name for head in heads], self.head.currentText()
         self._heads = tuple(heads)
+        self.head.setMinimumContentsLength(max(map(len, names)))
         silently(self.head, lambda: fill(self.head, names, before if before in names else names[0]))
 
     @property
