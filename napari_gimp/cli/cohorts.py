@@ -226,7 +226,9 @@ def faithfulness(
         Folder for the table, the curves and their picture.
     """
     from napari_gimp.study.faithfulness import check_faithfulness
+    from napari_gimp.study.faithfulness_report import check_folder
 
+    check_folder(out, overwrite)
     work = check_faithfulness(checkpoint, cohort.read(), most_cases=most_cases, seed=seed, device=device)
     result = drain(work)
     result.write(out, overwrite)

@@ -84,11 +84,8 @@ def preset_for(name: PresetName, genes: int) -> Preset:
     preset = PRESETS[name]
     if name == "paper" or not 0 < genes < 1.5 * preset.model.fragment_genes:
         return preset
-    return replace(
-        preset,
-        model=replace(preset.model, gene_dropout=0.3),
-        training=replace(preset.training, epochs_genes=60),
-    )
+    longer = replace(preset.training, epochs_genes=2 * preset.training.epochs_genes)
+    return replace(preset, model=replace(preset.model, gene_dropout=0.3), training=longer)
 
 
 def suggest_preset(slides: int, patches: float, genes: int) -> tuple[PresetName, str]:
