@@ -38,9 +38,10 @@ class Promise:
         return re.compile(".*".join(re.escape(part.strip("`")) for part in self.says.split("…")))
 
 
-def promises() -> dict[str, Promise]:
-    """The rows of all tables of the page."""
-    lines = TABLE.read_text(encoding="utf-8").splitlines()
+def promises(cohorts: bool = False) -> dict[str, Promise]:
+    """The rows of the page's tables: those on slides and predictions, or those of the last section, on cohorts."""
+    parts = TABLE.read_text(encoding="utf-8").partition("\n## Cohorts")
+    lines = parts[2 if cohorts else 0].splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     rows = [Promise(*row) for row in cells if row[0] != "Input" and not row[0].startswith("--")]
     assert len({row.input for row in rows}) == len(rows)
