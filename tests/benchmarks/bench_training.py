@@ -5,6 +5,7 @@
 One pre-training step on the CPU (masked patches and triplets: batch, forward, backward, clipping, AdamW) is timed. Its
 matrix products are recorded as they are called, with the shapes, strides and types of their operands and their counted
 FLOPs, and repeated in plain torch on tensors that lie in memory alike. Goal: the step takes at most twice their time.
+The ratio is given in processor seconds too: on a busy machine read that one (with one thread: OMP_NUM_THREADS=1).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -27,7 +29,6 @@ from napari_gimp.gimp.model import GiMP, ModelConfig
 from napari_gimp.gimp.train import TrainConfig, make_fabric, pretrain
 from napari_gimp.types import Sample
 
-GOAL = 2.0
 GENES = 60_480
 WARM_UP, ROUNDS = 1, 3
 
@@ -51,6 +52,8 @@ class Operand:
 
 
 Product = tuple[Operand, Operand]
+Seconds = Float[np.ndarray, " 2"]
+"""By the clock, and of the processors."""
 
 
 class Recorder(TorchDispatchMode):
@@ -97,25 +100,30 @@ class Recorder(TorchDispatchMode):
             found[left.dtype] = found.get(left.dtype, 0.0) + count
         return found
 
-    def seconds(self) -> float:
+    def seconds(self) -> Seconds:
         """Time of all products in plain torch, one shape after the other: median of `ROUNDS`."""
-        return sum(times * _product_seconds(*product) for product, times in self.products.items())
+        taken = [times * _product_seconds(*product) for product, times in self.products.items()]
+        return np.sum(taken, axis=0)
 
 
-def _product_seconds(left: Operand, right: Operand) -> float:
+def _product_seconds(left: Operand, right: Operand) -> Seconds:
     a, b = left.make(), right.make()
     return _median_seconds(lambda: torch.matmul(a, b))
 
 
-def _median_seconds(work: Callable[[], Any], rounds: int = ROUNDS) -> float:
+def _median_seconds(work: Callable[[], Any]) -> Seconds:
     for _ in range(WARM_UP):
         work()
     taken = []
-    for _ in range(rounds):
-        start = time.perf_counter()
+    for _ in range(ROUNDS):
+        start = _now()
         work()
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken))
+        taken.append(_now() - start)
+    return np.median(taken, axis=0)
+
+
+def _now() -> Seconds:
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def made_up_samples(batch: int, patches: int, width: int, genes: int) -> list[Sample]:
@@ -152,13 +160,13 @@ class Steps:
 class Found:
     """What one measurement says."""
 
-    step: float
-    products: float
+    step: Seconds
+    products: Seconds
     flops: dict[torch.dtype, float]
     counted: float
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> Seconds:
         """Time of the step in times of its products."""
         return self.step / self.products
 
@@ -196,7 +204,8 @@ def main() -> None:
     parser.add_argument("--profile", type=int, default=0, help="print so many of the costliest operations")
     given = parser.parse_args()
     print(f"{torch.get_num_threads()} threads, {given.batch} bags a step, {given.genes} genes")
-    print(f"{'d':>5} {'patches':>8} {'step s':>8} {'products s':>11} {'ratio':>6}  GFLOP by type (torch's counter)")
+    print(f"{'d':>5} {'patches':>8} {'step s':>8} {'products s':>11} {'ratio':>6} {'CPU ratio':>10}"
+          "  GFLOP by type (torch's counter)")  # fmt: skip
     for d in given.d:
         for patches in given.patches:
             torch.manual_seed(0)
@@ -205,7 +214,8 @@ def main() -> None:
             found = measure(model, samples)
             flops = ", ".join(f"{count / 1e9:.1f} {str(kind)[6:]}" for kind, count in found.flops.items())
             print(
-                f"{d:>5} {patches:>8} {found.step:>8.2f} {found.products:>11.2f} {found.ratio:>6.2f}"
+                f"{d:>5} {patches:>8} {found.step[0]:>8.2f} {found.products[0]:>11.2f} {found.ratio[0]:>6.2f}"
+                f" {found.ratio[1]:>10.2f}"
                 f"  {flops} ({found.counted / 1e9:.1f})",
                 flush=True,
             )
