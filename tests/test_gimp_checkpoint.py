@@ -15,13 +15,12 @@ import torch
 from napari_gimp.gimp import checkpoint
 from napari_gimp.gimp.checkpoint import (
     CheckpointError,
-    check_bag,
-    check_encoder,
     load_model,
     read_config,
     read_facts,
     save_checkpoint,
 )
+from napari_gimp.gimp.compatible import check_bag, check_encoder
 from napari_gimp.gimp.model import GiMP, ModelConfig
 from napari_gimp.settings import InputError
 from napari_gimp.types import Bag, CheckpointFacts, PatchGrid

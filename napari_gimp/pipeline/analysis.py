@@ -13,7 +13,8 @@ from napari_gimp.bundled import cache_folder
 from napari_gimp.encoders.devices import choose_device
 from napari_gimp.encoders.load import encoder_names, load_encoder
 from napari_gimp.genes import align, choose_sample, read_expression
-from napari_gimp.gimp.checkpoint import LoadedModel, check_encoder, load_model
+from napari_gimp.gimp.checkpoint import LoadedModel, load_model
+from napari_gimp.gimp.compatible import check_encoder
 from napari_gimp.pipeline.cache import cached_bag, mark_used
 from napari_gimp.pipeline.embedding import embed, tissue_key
 from napari_gimp.pipeline.prediction import forward_prediction, predict

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from napari_gimp.gimp.checkpoint import LoadedModel, check_bag
+from napari_gimp.gimp.checkpoint import LoadedModel
+from napari_gimp.gimp.compatible import check_bag
 from napari_gimp.gimp.ensemble import EnsembleOutput
 from napari_gimp.gimp.explain import gene_attention, gene_groups
 from napari_gimp.gimp.model import GiMPOutput, patch_attention

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from napari_gimp.gimp.checkpoint import LoadedModel, check_bag, load_model
+from napari_gimp.gimp.checkpoint import LoadedModel, load_model
+from napari_gimp.gimp.compatible import check_bag
 from napari_gimp.gimp.ensemble import Ensemble
 from napari_gimp.gimp.model import GiMP
 from napari_gimp.gimp.train import make_fabric
