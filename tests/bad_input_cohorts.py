@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import untrained_checkpoint
 
 from napari_gimp.gimp.state import Keeper
@@ -486,6 +487,15 @@ def _(stand: Stand) -> Args:
     return stand.train(directions_from=stand.table, directions=2)
 
 
+@row("`--directions-from` a damaged npz")
+def _(stand: Stand) -> Args:
+    path = _means(stand, 6)
+    content = bytearray(path.read_bytes())
+    content[300:360] = bytes(60)
+    path.write_bytes(content)
+    return stand.train(directions_from=path, directions=2)
+
+
 @row("More `--directions` than the sites can show")
 def _(stand: Stand) -> Args:
     return stand.train(directions=200)
@@ -533,6 +543,12 @@ def _(stand: Stand) -> Args:
     return stand.crossval(n_folds=1)
 
 
+@row("`train --out`: a training that was stopped")
+def _(stand: Stand) -> Args:
+    shutil.copytree(stand.running, stand.folder / "out.running")
+    return stand.train()
+
+
 @row("`train --resume` with other settings")
 def _(stand: Stand) -> Args:
     shutil.copytree(stand.running, stand.folder / "out.running")
@@ -572,3 +588,8 @@ def stopped(name: str, command: str, epochs: int, error: BaseException) -> None:
 stopped("`train` interrupted (Ctrl-C)", "train", 2, KeyboardInterrupt())
 stopped("`pretrain` interrupted (Ctrl-C)", "pretrain", 1, KeyboardInterrupt())
 stopped("`crossval` interrupted (Ctrl-C) in its second fold", "crossval", 6, KeyboardInterrupt())
+CUDA_OUT = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total of 9 GiB")
+CPU_OUT = RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory: you tried to")
+stopped("`train` runs out of the GPU's memory", "train", 2, CUDA_OUT)
+stopped("`pretrain` runs out of memory", "pretrain", 1, CPU_OUT)
+stopped("`crossval` runs out of memory in its second fold", "crossval", 6, CPU_OUT)

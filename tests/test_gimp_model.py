@@ -64,10 +64,12 @@ def test_forward_by_hand() -> None:
 def test_output_has_everything_in_its_shape(case: dict[str, torch.Tensor]) -> None:
     masked = mask_patches(torch.zeros(2, N, dtype=torch.bool), "random", 0.5, torch.Generator())
     out = small()(**case, masked=masked)
-    shapes = {name: tuple(value.shape) for name, value in {**vars(out), **out.answers}.items() if name not in ("answers", "parts")}
+    fields = {name: value for name, value in vars(out).items() if name not in ("answers", "parts")}
+    shapes = {name: tuple(value.shape) for name, value in {**fields, **out.answers}.items()}
     assert shapes == {
-        "both": (2, C), "image": (2, C), "genes": (2, C), "cls_image": (2, 16), "cls_genes": (2, 16), "has_image": (2,), "has_genes": (2,),
-        "projected": (2, N, 16), "patch_tokens": (2, N, 16), "class_attention": (2, 2, 2, N), "predicted": (2, N, D),
+        "both": (2, C), "image": (2, C), "genes": (2, C), "cls_image": (2, 16), "cls_genes": (2, 16),
+        "has_image": (2,), "has_genes": (2,), "projected": (2, N, 16),
+        "patch_tokens": (2, N, 16), "class_attention": (2, 2, 2, N), "predicted": (2, N, D),
         "group_attention": (2, 2, 3), "fragment_attention": (2, 3, 2, 5),
     }  # fmt: skip
 

@@ -70,7 +70,8 @@ def test_an_interrupted_and_then_killed_run_is_finished_by_the_same_command(slid
     code, said = stop_after_a_part(slide, tmp_path, signal.SIGINT)
     assert code == 130
     assert said.splitlines()[-1] == (
-        "napari-gimp: interrupted; finished parts are kept and the same command goes on from them."
+        "napari-gimp: interrupted; finished parts are kept and the same command goes on from them"
+        " (a training with --resume)."
     )
     assert "Traceback" not in said
     (parts,) = tmp_path.iterdir()

@@ -38,5 +38,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # zarr's reads that are given up are no news
-        tell(["napari-gimp: interrupted; finished parts are kept and the same command goes on from them."])
+        said = "interrupted; finished parts are kept and the same command goes on from them (a training with --resume)."
+        tell([f"napari-gimp: {said}"])
         sys.exit(130)

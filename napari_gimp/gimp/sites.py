@@ -7,6 +7,7 @@ apart from chance: the leading directions of the scatter between them are the si
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,19 +70,30 @@ def read_slide_means(npz: Path) -> SlideMeans:
     if not npz.is_file() or not zipfile.is_zipfile(npz):
         found = "a file of another kind" if npz.exists() else "nothing there"
         raise InputError(f"Slide means {npz}: expected an npz with mean, site and cancer_type, found {found}.")
-    with np.load(npz, allow_pickle=False) as file:
-        kind = "type" if "type" in file.files else "cancer_type"
-        lacking = sorted({"mean", "site", kind, "slide_id"} - set(file.files))
-        if lacking:
-            raise InputError(
-                f"{npz.name}: expected arrays mean, site, cancer_type and slide_id, found no {', '.join(lacking)}."
-            )
-        regions = file["regions"].astype(np.int64) if "regions" in file.files else None
-        encoder = str(file["encoder"]) if "encoder" in file.files else None
-        mean = file["mean"].astype(np.float32)
-        site, types, slides = (file[name].astype(str) for name in ("site", kind, "slide_id"))
+    arrays = _arrays(npz)
+    kind = "type" if "type" in arrays else "cancer_type"
+    lacking = sorted({"mean", "site", kind, "slide_id"} - set(arrays))
+    if lacking:
+        raise InputError(
+            f"{npz.name}: expected arrays mean, site, cancer_type and slide_id, found no {', '.join(lacking)}."
+        )
+    regions = arrays["regions"].astype(np.int64) if "regions" in arrays else None
+    encoder = str(arrays["encoder"]) if "encoder" in arrays else None
+    mean = arrays["mean"].astype(np.float32)
+    site, types, slides = (arrays[name].astype(str) for name in ("site", kind, "slide_id"))
     _check(npz.name, mean, site, types, slides)
     return SlideMeans(mean, site, types, slides, regions, encoder)
+
+
+def _arrays(npz: Path) -> dict[str, Shaped[np.ndarray, ...]]:
+    try:
+        with np.load(npz, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{npz.name}: expected an npz with mean, site and cancer_type, found a damaged one ({error});"
+            " make it again."
+        ) from error
 
 
 def fit_directions(

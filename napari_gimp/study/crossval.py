@@ -34,6 +34,7 @@ from napari_gimp.study.foldstore import (
     write_fold,
 )
 from napari_gimp.study.leaks import check_leaks
+from napari_gimp.study.memory import memory_in_words
 from napari_gimp.types import MODALITIES, Modality, Progress, array_hash
 
 DIRECTIONS = 20
@@ -63,6 +64,7 @@ class FoldModel(Protocol):
         """Train and predict."""
 
 
+@memory_in_words
 def cross_validate(
     cohort: Cohort,
     folds: Sequence[Fold],

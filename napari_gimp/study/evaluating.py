@@ -20,6 +20,7 @@ from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.evaluation import Evaluation, Probabilities, evaluate_predictions
 from napari_gimp.study.logits import cohort_logits
+from napari_gimp.study.memory import memory_in_words
 from napari_gimp.study.record import case_hash
 from napari_gimp.types import MODALITIES, CheckpointFacts, Modality, Progress
 
@@ -32,6 +33,7 @@ def predict_cohort(
     return {name: softmax(values, axis=1) for name, values in logits.items()}
 
 
+@memory_in_words
 def evaluate_checkpoint(
     checkpoint: Path,
     cohort: Cohort,

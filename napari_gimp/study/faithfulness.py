@@ -32,6 +32,7 @@ from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.evaluating import fit_to
 from napari_gimp.study.faithfulness_report import Faithfulness
+from napari_gimp.study.memory import memory_in_words
 from napari_gimp.types import Progress, Sample, against_others
 
 LEAST_PATCHES, LEAST_GENES = 8, 8
@@ -40,6 +41,7 @@ DRAWS = 5
 MOST_CASES = 100
 
 
+@memory_in_words
 def check_faithfulness(
     checkpoint: Path,
     cohort: Cohort,

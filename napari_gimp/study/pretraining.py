@@ -23,6 +23,7 @@ from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.directions import case_means, directions_for
 from napari_gimp.study.fitting import SEEDS_APART, Builder, Fitted, GeneGroups, keeper_for, typical_cases
+from napari_gimp.study.memory import memory_in_words
 from napari_gimp.study.pace import StepPace
 from napari_gimp.study.plan import Plan
 from napari_gimp.study.preparation import Split, fit_scaling
@@ -33,6 +34,7 @@ from napari_gimp.types import CheckpointFacts, Progress
 Cases = Int[np.ndarray, " n"]
 
 
+@memory_in_words
 def pretrain_cohort(
     cohort: Cohort,
     out: Path,
@@ -52,7 +54,7 @@ def pretrain_cohort(
     InputError
         A cohort without images or, where labels are asked for, with one class only; ``out`` is taken.
     """
-    check_out(out, overwrite)
+    running = check_out(out, overwrite, resume)
     images = cohort.subset(np.flatnonzero(cohort.has_image)).with_genes(())
     cases = np.arange(len(images))
     if plan.training.objective != "mpm" and len(images.classes) < 2:
@@ -60,7 +62,6 @@ def pretrain_cohort(
             f"Cohort {cohort.name}: expected at least two labels to pre-train on, found only {images.classes[0]};"
             " give --objective mpm."
         )
-    running = out.with_name(f"{out.name}.running")
     fitted = yield from _fit(images, cases, plan, running, resume)
     facts = checkpoint_facts(out.name, images, fitted, synthetic, {})
     if is_first_process():

@@ -11,16 +11,19 @@ import numpy as np
 
 from napari_gimp.files import is_first_process
 from napari_gimp.gimp.checkpoint import check_free, read_facts, save_checkpoint
+from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.evaluating import predict_cohort
 from napari_gimp.study.evaluation import evaluate_predictions
 from napari_gimp.study.fitting import Fitted, fit, split_for
 from napari_gimp.study.leaks import check_leaks
+from napari_gimp.study.memory import memory_in_words
 from napari_gimp.study.plan import Plan
 from napari_gimp.study.record import provenance, trained_on, write_history
 from napari_gimp.types import CheckpointFacts, Progress
 
 
+@memory_in_words
 def train_cohort(
     cohort: Cohort,
     out: Path,
@@ -49,8 +52,7 @@ def train_cohort(
         A cohort that cannot be trained on, ``out`` is taken, or a device that is not there.
     """
     plan = plan or Plan()
-    check_out(out, overwrite)
-    running = out.with_name(f"{out.name}.running")
+    running = check_out(out, overwrite, resume)
     fitted = yield from fit(cohort, np.arange(len(cohort)), plan, state=running, resume=resume)
     metrics = yield from _validation_figures(fitted, cohort)
     facts = checkpoint_facts(out.name, cohort, fitted, synthetic, metrics)
@@ -70,17 +72,23 @@ def leak_warnings(cohort: Cohort, plan: Plan) -> tuple[str, ...]:
     return check_leaks(cohort, [(split.train, split.validation)] if len(split.validation) else [])
 
 
-def check_out(out: Path, overwrite: bool) -> None:
-    """Before hours of training: may the checkpoint be written there?
+def check_out(out: Path, overwrite: bool, resume: bool = False) -> Path:
+    """Before hours of training: may the checkpoint be written there? The folder of the running state beside it.
 
     Raises
     ------
     InputError
-        Something is there that may not be replaced.
+        Something is there that may not be replaced, or a training that was stopped and is not to go on.
     """
     check_free(out, overwrite)
     if out.exists():
         read_facts(out)  # raises where it is no checkpoint
+    running = out.with_name(f"{out.name}.running")
+    if running.exists() and not (resume or overwrite):
+        raise InputError(
+            f"{running} holds a training that was stopped: --resume to go on with it, or --overwrite to start anew."
+        )
+    return running
 
 
 def checkpoint_facts(
