@@ -140,11 +140,21 @@ class ModelOptions:
         """The plan of a pre-training of the aggregator alone: labels where the cohort has them, else masked patches."""
         from napari_gimp.gimp.presets import PRESETS
 
+        for option, value in (("--init", self.init), ("--groups", self.groups)):
+            if value is not None:
+                raise _unused(option, "pretrain")
         name = self.preset or _suggested(cohort.with_genes(()))
         preset = PRESETS[name]
         asked = objective or (preset.pretraining.objective if len(cohort.classes) > 1 else "mpm")
         training = replace(preset.pretraining, objective=asked)
         return self._plan(name, preset.model, training, seed, device, 0.0)
+
+    def _check_init(self) -> None:
+        if self.init is None:
+            return
+        if self.directions is not None:
+            raise InputError("--directions: --init brings its own site directions; leave one of the two out.")
+        tell([f"The aggregator, its sizes and its site directions are those of {self.init}."])
 
     def _plan(
         self, name: str, model: ModelConfig, training: TrainConfig, seed: int, device: str, val_fraction: float
@@ -154,9 +164,15 @@ class ModelOptions:
         model, training = read_configs(self.config, self.settings, model, training)
         if self.directions is not None:
             model = replace(model, site_directions=self.directions)
-        chosen = self.directions is None and not model.site_directions and name == "small"
+        wanted = name == "small" or self.directions_from is not None
+        chosen = self.directions is None and not model.site_directions and wanted
+        self._check_init()
         sources = (self.init, self.directions_from, chosen, self.groups)
         return Plan(model, training, name, seed, device, val_fraction, *sources)
+
+
+def _unused(option: str, command: str) -> InputError:
+    return InputError(f"{option}: {command} has no use for it; leave it out.")
 
 
 def _suggested(cohort: Cohort) -> PresetName:

@@ -16,6 +16,7 @@ from napari_gimp.settings import InputError
 from napari_gimp.study.ablation import FULL, ablate, variants
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.crossval import cross_validate
+from napari_gimp.study.directions import directions_for
 from napari_gimp.study.fitting import fit
 from napari_gimp.study.folds import make_folds
 from napari_gimp.study.gimpfold import GiMPFold
@@ -148,3 +149,47 @@ def test_an_ablation_is_compared_with_the_full_method(cohorts: tuple[Cohort, Coh
     gap = table.loc["no wide path", "auc"] - table.loc[FULL, "auc"]
     assert table.loc["no wide path", "auc_minus_full"] == pytest.approx(gap)
     assert (tmp_path / "a" / "ablation.csv").exists()
+
+
+def test_a_checkpoint_says_whether_it_rebuilds_patches(
+    cohorts: tuple[Cohort, Cohort], pretrained: Path, tmp_path: Path
+) -> None:
+    assert not read_facts(pretrained).reconstructs  # it learned labels alone
+    part, plan = cohorts[0].subset(np.arange(30)), replace(PLAN, training=replace(SMALL, members=1, epochs_genes=1))
+    drain(train_cohort(part, tmp_path / "with", replace(plan, init=pretrained)))
+    drain(train_cohort(part, tmp_path / "without", replace(plan, init=pretrained, maps=False)))
+    assert read_facts(tmp_path / "with").reconstructs
+    assert not read_facts(tmp_path / "without").reconstructs
+
+
+def test_linear_heads_need_a_sum() -> None:
+    with pytest.raises(InputError, match="expected fusion=sum"):
+        replace(PLAN, model=replace(MODEL, fusion="concat"))
+
+
+def test_a_class_without_patches_is_refused_before_training(cohorts: tuple[Cohort, Cohort]) -> None:
+    cohort = cohorts[0]
+    bare = replace(
+        cohort, cases=tuple(replace(c, slide_ids=() if c.label == "LUSC" else c.slide_ids) for c in cohort.cases)
+    )
+    with pytest.raises(InputError, match="patches of every class, found none of LUSC"):
+        next(fit(bare, np.arange(60), PLAN))
+
+
+def test_directions_see_no_other_patient_of_the_cohort(cohorts: tuple[Cohort, Cohort], tmp_path: Path) -> None:
+    """A table that holds the cohort's own slides gives the same directions whatever stands in those held out."""
+    cohort, train = cohorts[0], np.arange(40)
+    rng, names = np.random.default_rng(0), np.array([case.slide_ids[0] for case in cohort.cases])
+    mean, found = rng.normal(size=(60, 6)).astype(np.float32), []
+    for spoilt in (False, True):
+        values = np.where(spoilt & (np.arange(60)[:, None] >= 40), 100 * mean, mean)
+        np.savez(tmp_path / "means.npz", mean=values, site=np.arange(60) % 4, type=np.zeros(60, int), slide_id=names)
+        plan = replace(PLAN, model=replace(MODEL, site_directions=2), directions_from=tmp_path / "means.npz")
+        found.append(drain(directions_for(cohort, train, plan))[0])
+    np.testing.assert_array_equal(found[0].vectors, found[1].vectors)
+
+
+def test_no_inner_fold_means_no_directions(tmp_path: Path) -> None:
+    cohort = read(write_cohort(tmp_path, 6, 4, labels=("one",)))
+    found, _ = drain(directions_for(cohort, np.arange(6), replace(PLAN, choose_directions=True)))
+    assert found is None

@@ -35,6 +35,11 @@ class SlideMeans:
     regions: Int[np.ndarray, " n"] | None = None
     encoder: str | None = None
 
+    def rows(self, keep: Bool[np.ndarray, " n"]) -> SlideMeans:
+        """The slides for which ``keep`` is True."""
+        regions = None if self.regions is None else self.regions[keep]
+        return SlideMeans(self.mean[keep], self.site[keep], self.type[keep], self.slide_id[keep], regions, self.encoder)
+
 
 @dataclass(frozen=True, eq=False)
 class SiteDirections:

@@ -64,7 +64,7 @@ def predict(
     outputs, prediction = _forward_prediction(bag, facts, loaded, genes)
     yield Progress("GiMP forward pass", 1, 1, "step", grid=prediction.grid)
     prediction = yield from explain(prediction, bag, loaded, genes, outputs, group_maps)
-    error = yield from _reconstruct(bag, loaded, maps)
+    error = (yield from _reconstruct(bag, loaded, maps)) if loaded.facts.reconstructs else None
     provenance = {
         "checkpoint": loaded.facts.name,
         "checkpoint_id": loaded.id,
@@ -168,6 +168,10 @@ def _forward(
 def _notes(bag: Bag, facts: CheckpointFacts, genes: AlignedGenes | None) -> tuple[str, ...]:
     notes = list(genes.notes) if genes is not None else ["No gene profile: the result is image-only."]
     notes += bag_notes(bag, facts.patch_px)
+    if not facts.reconstructs:
+        notes.append(
+            "The checkpoint was not trained to rebuild masked patches: there is no map of how surprising they are."
+        )
     if facts.synthetic:
         notes.append(f"The checkpoint was trained on {facts.synthetic} cases: it says nothing about real patients.")
     return tuple(notes)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from napari_gimp.genes.barcodes import case_of
 from napari_gimp.gimp.calibrate import log_likelihood
 from napari_gimp.gimp.linear import case_weights, fit_linear
 from napari_gimp.gimp.sites import SiteDirections, SlideMeans, fit_directions, read_slide_means, remove_directions
@@ -54,7 +55,7 @@ def directions_for(
     if not wanted and not plan.choose_directions:
         return None
     means = yield from case_means(cohort, train)
-    table = _table(cohort, means, plan)
+    table = _own_table(cohort, means) if plan.directions_from is None else _given_table(cohort, train, plan)
     if table is None:
         return None
     k = _choose(cohort, means, table, plan) if plan.choose_directions else wanted
@@ -62,17 +63,24 @@ def directions_for(
     return _fit(table, k, source) if k else None
 
 
-def _table(cohort: Cohort, means: CaseMeans, plan: Plan) -> SlideMeans | None:
-    if plan.directions_from is not None:
-        table = read_slide_means(plan.directions_from)
-        check_table(cohort, table, plan.directions_from.name)
-        return table
-    sites = [cohort.cases[i].site for i in means.cases]
-    if not any(sites):
-        return None
+def _given_table(cohort: Cohort, train: Int[np.ndarray, " n"], plan: Plan) -> SlideMeans:
+    """The plan's table without slides of the cohort's other patients: those may be held out."""
+    assert plan.directions_from is not None
+    table = read_slide_means(plan.directions_from)
+    check_table(cohort, table, plan.directions_from.name)
+    known = {case_of(name) for i in train for name in (cohort.cases[i].case_id, *cohort.cases[i].slide_ids)}
+    others = {case_of(name) for case in cohort.cases for name in (case.case_id, *case.slide_ids)} - known
+    keep = np.array([case_of(str(slide)) not in others for slide in table.slide_id])
+    return table if keep.all() else table.rows(keep)
+
+
+def _own_table(cohort: Cohort, means: CaseMeans) -> SlideMeans | None:
+    """The training cases whose site is known; None without any."""
+    sites = np.array([cohort.cases[i].site or "" for i in means.cases])
     names = np.array([cohort.cases[i].case_id for i in means.cases])
     labels = np.array([str(cohort.cases[i].label) for i in means.cases])
-    return SlideMeans(means.mean, np.array([site or "" for site in sites]), labels, names)
+    known = sites != ""
+    return SlideMeans(means.mean, sites, labels, names).rows(known) if known.any() else None
 
 
 def check_table(cohort: Cohort, table: SlideMeans, name: str) -> None:
@@ -96,24 +104,37 @@ def _fit(table: SlideMeans, k: int, source: str = "slide means") -> SiteDirectio
 
 
 def _choose(cohort: Cohort, means: CaseMeans, table: SlideMeans, plan: Plan) -> int:
-    """The number whose removal makes a linear model of mean embeddings most likely on inner folds."""
-    folds = inner_folds(cohort, means.cases, plan.training.inner_folds, plan.seed)
+    """The number whose removal makes a linear model of mean embeddings most likely on inner folds; 0 without folds."""
+    folds = _teaching(cohort, means, inner_folds(cohort, means.cases, plan.training.inner_folds, plan.seed))
+    if not folds:
+        return 0
+    own = plan.directions_from is None
     scores: dict[int, float] = {}
     for k in CHOICES:
         try:
-            directions = _fit(table, k)
+            scores[k] = float(np.concatenate([_score(cohort, means, table, k, fold, own) for fold in folds]).mean())
         except InputError:
             break  # the table shows no more
-        scores[k] = _score(cohort, means, remove_directions(means.mean, directions), folds)
-    return max(scores, key=scores.__getitem__, default=0)
+    return max(scores, key=scores.__getitem__)
 
 
-def _score(cohort: Cohort, means: CaseMeans, features: Float[np.ndarray, "m D"], folds: list[Fold]) -> float:
-    labels, found = cohort.labels[means.cases], []
-    sites = [cohort.cases[i].site for i in means.cases]
-    for fold in folds:
-        held = np.isin(means.cases, fold.test)
-        weights = case_weights(labels[~held], [s for s, out in zip(sites, held, strict=True) if not out])
-        fit = fit_linear(features[~held], labels[~held], weights, classes=len(cohort.classes), c=0.01)
-        found.append(log_likelihood(fit.logits(features[held]), labels[held]))
-    return float(np.concatenate(found).mean())
+def _teaching(cohort: Cohort, means: CaseMeans, folds: list[Fold]) -> list[Fold]:
+    """Folds beside which every class has cases with patches to learn from."""
+    learned = [np.unique(cohort.labels[np.setdiff1d(means.cases, fold.test)]) for fold in folds]
+    return [fold for fold, labels in zip(folds, learned, strict=True) if len(labels) == len(cohort.classes)]
+
+
+def _score(
+    cohort: Cohort, means: CaseMeans, table: SlideMeans, k: int, fold: Fold, own: bool
+) -> Float[np.ndarray, " h"]:
+    """Log-likelihood of each held case; directions from the training cases (``own``) are fitted without it."""
+    held = np.isin(means.cases, fold.test)
+    if own:
+        outside = {cohort.cases[i].case_id for i in fold.test}
+        table = table.rows(np.array([str(name) not in outside for name in table.slide_id]))
+    features, labels = remove_directions(means.mean, _fit(table, k)), cohort.labels[means.cases]
+    sites = [cohort.cases[i].site for i in means.cases[~held]]
+    fit = fit_linear(
+        features[~held], labels[~held], case_weights(labels[~held], sites), classes=len(cohort.classes), c=0.01
+    )
+    return log_likelihood(fit.logits(features[held]), labels[held])

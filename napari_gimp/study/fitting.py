@@ -47,6 +47,7 @@ class Fitted:
     """Members that belong together, and what was found on the way.
 
     ``plan`` is the plan as carried out: with the sizes of a pre-trained aggregator and the number of directions.
+    ``reconstructs``: the decoder was fitted.
     """
 
     plan: Plan
@@ -59,6 +60,7 @@ class Fitted:
     origin: str = ""
     directions: str = "none"
     typical: Typical | None = None
+    reconstructs: bool = True
 
     @property
     def model(self) -> Ensemble:
@@ -95,6 +97,7 @@ def fit(
     """
     fabric = make_fabric(plan.device, plan.training.precision)
     split = split_for(cohort, plan, cases)
+    _check_classes(cohort, split.train)
     unseen = split.validation if held_out is None else np.union1d(split.validation, held_out)
     init = _read_init(plan, cohort, unseen)
     directions = None
@@ -119,7 +122,7 @@ def fit(
     found = "none" if directions is None else f"{directions.k} from {directions.source}"
     found = found if init is None else str(init.facts.provenance.get("site_directions", "none"))
     typical = yield from typical_cases(members[0], cohort, split.train)
-    results = (calibration, scaling, split, groups.names, tuple(history), origin, found, typical)
+    results = (calibration, scaling, split, groups.names, tuple(history), origin, found, typical, _rebuilds(plan))
     return Fitted(plan, tuple(members), *results)
 
 
@@ -134,6 +137,25 @@ def typical_cases(network: GiMP, cohort: Cohort, train: Cases) -> Generator[Prog
     """What the mean embeddings of the training cases are like, to tell later how unlike them a case is."""
     means = yield from case_means(cohort, train)
     return fit_typical(_standardised(network, means.mean))
+
+
+def _rebuilds(plan: Plan) -> bool:
+    """Whether the decoder is fitted, so that masked patches are rebuilt and not invented."""
+    training = plan.training
+    learned = plan.init is None and training.epochs_pretrain > 0 and training.reconstruction_weight > 0
+    return plan.model.position != "none" and (learned or (plan.maps and training.epochs_decoder > 0))
+
+
+def _check_classes(cohort: Cohort, train: Cases) -> None:
+    """Images, and genes where there are any, must show every class."""
+    for modality, what in (("image", "patches"), ("genes", "a profile")):
+        cases = train[cohort.has(modality)[train]]  # type: ignore[arg-type]
+        lacking = sorted(set(cohort.classes) - {str(cohort.cases[i].label) for i in cases})
+        if len(cases) and lacking:
+            raise InputError(
+                f"Cohort {cohort.name}: expected training cases with {what} of every class, found none of"
+                f" {', '.join(lacking)}; add such cases or leave the class out."
+            )
 
 
 def split_for(cohort: Cohort, plan: Plan, cases: Cases) -> Split:
@@ -273,7 +295,7 @@ class _Member:
         if not config.linear_heads:
             held, samples = cohort.samples(self.split.validation), cohort.samples(train)
             yield from finetune(network, samples, labels[train], *tools, held, keeper=self.keeper)
-        if plan.maps and (pretrains or self.build.init is not None) and plan.model.position != "none":
+        if plan.maps and plan.model.position != "none":
             images = cohort.samples(imaged, "image")
             yield from refit_decoder(network, images, labels[imaged], *tools, keeper=self.keeper)
 

@@ -26,6 +26,11 @@ from napari_gimp.types import Progress
 Cases = Int[np.ndarray, " n"]
 
 
+def teaches(cohort: Cohort, cases: Cases) -> bool:
+    """Whether every class is among the cases."""
+    return len(np.unique(cohort.labels[cases])) == len(cohort.classes)
+
+
 def fit_heads(network: GiMP, cohort: Cohort, train: Cases, config: TrainConfig) -> Generator[Progress, None, None]:
     """Fit the image head on the class tokens of the training cases, and the wide path on their genes."""
     head = network.classifier
@@ -124,6 +129,8 @@ class _Inner:
         found = self._nothing()
         for fold in self.folds:
             held = np.isin(cases, fold.test)
+            if not teaches(self.cohort, cases[~held]):
+                continue
             found[cases[held]] = _fit(features[~held], self.cohort, cases[~held], config, c).logits(features[held])
         return found
 
@@ -134,6 +141,8 @@ class _Inner:
         found = self._nothing()
         for fold in self.folds:
             learn, held = np.setdiff1d(cases, fold.test), np.intersect1d(cases, fold.test)
+            if not teaches(self.cohort, learn):
+                continue
             network, generator = build(plan.seed), torch.Generator().manual_seed(plan.seed)
             pace, samples = StepPace(f" (inner fold {fold.name})"), self.cohort.samples(learn, "genes")
             for step in train_genes(network, samples, self.cohort.labels[learn], plan.training, fabric, generator):

@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.gimp.trainconfig import TrainConfig
+from napari_gimp.settings import InputError
 
 AGGREGATOR = (
     "d", "heads", "layers", "ffn", "attention", "landmarks", "pinv_iterations", "exact_up_to", "position",
@@ -54,6 +55,13 @@ class Plan:
     groups: Path | None = None
     maps: bool = True
     tensorboard: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.training.linear_heads and self.model.fusion != "sum":
+            raise InputError(
+                f"linear_heads: expected fusion=sum, whose heads can be fitted whole, found fusion={self.model.fusion};"
+                " set linear_heads=false (and epochs_finetune) to fine-tune instead."
+            )
 
     def with_aggregator(self, config: ModelConfig) -> Plan:
         """The plan with the settings of a pre-trained aggregator."""

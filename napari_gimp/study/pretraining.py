@@ -96,7 +96,8 @@ def _fit(cohort: Cohort, cases: Cases, plan: Plan, running: Path, resume: bool) 
     found = "none" if directions is None else f"{directions.k} from {directions.source}"
     ones = Calibration({})
     typical = yield from typical_cases(members[0], cohort, cases)
-    return Fitted(plan, tuple(members), ones, scaling, split, (), tuple(history), "", found, typical)
+    rebuilds = plan.training.objective != "labels" and plan.model.position != "none"
+    return Fitted(plan, tuple(members), ones, scaling, split, (), tuple(history), "", found, typical, rebuilds)
 
 
 def _by_site(cohort: Cohort) -> tuple[Float[np.ndarray, " n"] | None, Cases | None]:

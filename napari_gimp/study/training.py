@@ -16,6 +16,7 @@ from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.evaluating import predict_cohort
 from napari_gimp.study.evaluation import evaluate_predictions
 from napari_gimp.study.fitting import Fitted, fit, split_for
+from napari_gimp.study.folds import groups_of
 from napari_gimp.study.leaks import check_leaks
 from napari_gimp.study.memory import memory_in_words
 from napari_gimp.study.plan import Plan
@@ -109,6 +110,7 @@ def checkpoint_facts(
         metrics,
         provenance(cohort, fitted.split, fitted.plan.training, fitted.scaling.has_places) | _how(fitted),
         fitted.group_names,
+        fitted.reconstructs,
     )
 
 
@@ -132,5 +134,5 @@ def _validation_figures(fitted: Fitted, cohort: Cohort) -> Generator[Progress, N
     if not len(held):
         return {}
     probabilities = yield from predict_cohort(fitted.model, held, "validating")
-    found = evaluate_predictions(probabilities, held.labels, fitted.plan.seed)
+    found = evaluate_predictions(probabilities, held.labels, fitted.plan.seed, np.array(groups_of(held, "patient")))
     return {name: figures.to_json() for name, figures in found.items()}

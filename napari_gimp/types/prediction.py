@@ -39,7 +39,8 @@ class CheckpointFacts:
 
     ``expression_scale`` is the working scale: "log" (log2(x + 1) of linear values), "counts" (log2(x + 1) of raw
     counts) or "zscore". ``synthetic`` names the kind of training data where it is not real ("synthetic", "pseudo").
-    ``group_names`` are given where gene groups are pathways.
+    ``group_names`` are given where gene groups are pathways. ``reconstructs``: the decoder was fitted, so that there is
+    a masked reconstruction.
     """
 
     name: str
@@ -55,6 +56,7 @@ class CheckpointFacts:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     group_names: tuple[str, ...] = ()
+    reconstructs: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,8 @@ class Prediction:
     attention
         (layer, H, N): class-token row of each aggregator layer and head; over the N patches a row sums to 1.
     reconstruction_error
-        (N,) mean absolute error per patch of the masked reconstruction; None in a partial result.
+        (N,) mean absolute error per patch of the masked reconstruction; None in a partial
+        result, and from a checkpoint that does not reconstruct.
     class_support
         (C, N) signed gradient x input: what each patch adds to each class logit; None where not computed.
     genes, expression, gene_z
