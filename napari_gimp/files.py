@@ -45,10 +45,15 @@ def appearing(path: Path) -> Iterator[Path]:
             remove(beside)
 
 
-def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
+def write_whole(path: Path, fill: Callable[[Path], object]) -> None:
     """Let ``fill`` write the file at the path that it is given; see `appearing`."""
     with appearing(path) as beside:
         fill(beside)
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """Write a text file in UTF-8; see `appearing`."""
+    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def is_first_process() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from napari_gimp.files import write_whole
+from napari_gimp.files import write_text_whole
 from napari_gimp.gimp.evaluate import calibration_error
 from napari_gimp.study.baselines import needs_of
 from napari_gimp.study.comparison import HOW, Comparison, OutOfFold, Summary, compare_with_best, summarise
@@ -209,15 +209,8 @@ class CrossValidation:
             out / BASELINES: self.baseline_predictions.to_csv(index=False, lineterminator="\n"),
         } | ({} if json_file is None else {json_file: text})
         for path, content in files.items():
-            write_whole(path, _writer(content))
+            write_text_whole(path, content)
         return list(files)
-
-
-def _writer(content: str) -> Callable[[Path], None]:
-    def fill(beside: Path) -> None:
-        beside.write_text(content, encoding="utf-8")
-
-    return fill
 
 
 def _line(name: str, found: Summary) -> str:

@@ -19,6 +19,7 @@ from napari_gimp.gimp.train import make_fabric
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.evaluation import Evaluation, Probabilities, evaluate_predictions
+from napari_gimp.study.folds import groups_of
 from napari_gimp.study.logits import cohort_logits
 from napari_gimp.study.memory import memory_in_words
 from napari_gimp.study.record import case_hash
@@ -61,7 +62,7 @@ def evaluate_checkpoint(
         cohort.name,
         loaded.facts.classes,
         modality,
-        evaluate_predictions(probabilities, labels, seed),
+        evaluate_predictions(probabilities, labels, seed, np.array(groups_of(fitted, "patient"))),
         _predictions_table(fitted, probabilities),
         seed,
         time.monotonic() - began,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
-from napari_gimp.files import write_whole
+from napari_gimp.files import write_text_whole
 from napari_gimp.gimp.evaluate import Figures, figures
 from napari_gimp.settings import InputError
 from napari_gimp.types import MODALITIES, Modality
@@ -77,7 +77,7 @@ class Evaluation:
                 folder / PREDICTIONS: self.predictions.to_csv(index=False, lineterminator="\n"),
             }
         for path, content in files.items():
-            write_whole(path, _writer(content))
+            write_text_whole(path, content)
         return list(files)
 
     def table(self) -> str:
@@ -106,13 +106,6 @@ def evaluate_predictions(
             whose = None if patients is None else patients[known]
             found[modality] = figures(rows[known], labels[known], patients=whose, seed=seed)
     return found
-
-
-def _writer(content: str) -> Callable[[Path], None]:
-    def fill(beside: Path) -> None:
-        beside.write_text(content, encoding="utf-8")
-
-    return fill
 
 
 def check_folder(folder: Path | None, overwrite: bool) -> None:

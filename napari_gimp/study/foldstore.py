@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from napari_gimp.files import remove, write_whole
+from napari_gimp.files import remove, write_text_whole
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.folds import Fold
@@ -80,7 +80,7 @@ def claim(out: Path, mine: Mapping[str, str], about: Mapping[str, Any], *, resum
         for name in WRITTEN:
             remove(out / name)
     text = json.dumps({"fingerprint": dict(mine), **about}, indent=1, default=str)
-    write_whole(out / RUN, _writer(text))
+    write_text_whole(out / RUN, text)
 
 
 def _is_barren(out: Path) -> bool:
@@ -114,9 +114,9 @@ def write_fold(folder: Path, cohort: Cohort, fold: Fold, stored: StoredFold) -> 
     tables = {PREDICTIONS: columns, BASELINES: dict(stored.baselines)}
     for name, found in tables.items():
         table = cases_table(cohort, fold).join(probability_columns(found, cohort.classes))
-        write_whole(folder / name, _writer(table.to_csv(index=False, lineterminator="\n")))
+        write_text_whole(folder / name, table.to_csv(index=False, lineterminator="\n"))
     text = json.dumps({"fold": fold.name, "n": len(fold.test), **stored.details}, indent=1, default=_plain)
-    write_whole(folder / RESULT, _writer(text))
+    write_text_whole(folder / RESULT, text)
 
 
 def read_fold(folder: Path, cohort: Cohort, fold: Fold) -> StoredFold:
@@ -175,10 +175,3 @@ def _probabilities(path: Path, cohort: Cohort, fold: Fold) -> dict[str, Float[np
 def _plain(value: Any) -> Any:
     """Numpy numbers and arrays, and paths, as JSON has them."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
-
-
-def _writer(content: str) -> Callable[[Path], None]:
-    def fill(beside: Path) -> None:
-        beside.write_text(content, encoding="utf-8")
-
-    return fill

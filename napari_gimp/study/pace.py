@@ -1,13 +1,16 @@
-"""Training steps -> progress."""
+"""Training steps -> progress, and whose progress it is."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from typing import TypeVar
 
 from napari_gimp.gimp.train import Step
 from napari_gimp.types import Progress
 
+Result = TypeVar("Result")
 STAGES: Mapping[str, str] = {
     "genes": "training on genes",
     "labels": "pre-training on labels",
@@ -38,3 +41,14 @@ class StepPace:
         remaining = elapsed * (step.steps - step.step) / done if done and elapsed > 2 else None
         words = f"{STAGES[step.stage]}{self.suffix}"
         return Progress(words, step.step, step.steps, "steps", remaining, note=f"loss {step.total:.3f}")
+
+
+def named(work: Generator[Progress, None, Result], name: str) -> Generator[Progress, None, Result]:
+    """The same work; its progress says of what it is."""
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as end:
+            found: Result = end.value
+            return found
+        yield replace(step, stage=f"{name}: {step.stage}")
