@@ -7,7 +7,8 @@ is not tuned to the model. Finished cases and bags in WORKFOLDER are kept, so an
 
 Settings were chosen on the validation part of these cases (and on where attention falls in 60 of them), seeds 0 and 1.
 Five earlier versions were looked at on test cases of seeds 2 and 3 (.85 to .90 with both inputs); the number of cases
-was raised for that. The figures of the README are of seed 4, looked at once.
+was raised for that. The figures of the README are of seed 4, looked at twice: an earlier training with these settings
+had .960, .920, .850 and .937, and was replaced because the way triplets are drawn had changed.
 """
 
 from __future__ import annotations
@@ -52,5 +53,5 @@ if __name__ == "__main__":
     cohort, features = embedded_cohort(Path(sys.argv[1]), CASES, COHORT_SEED)
     chosen = [part for setting in SETTINGS for part in ("--set", setting)]
     out = Path(__file__).parent / DEMO_CHECKPOINT
-    options = ["--seed", str(TRAIN_SEED), "--case-kind", "synthetic", "--device", "cpu", "--overwrite"]
-    command("train", *train_options(cohort, features), "--out", out, *options, *chosen)
+    options = ["--preset", "paper", "--seed", str(TRAIN_SEED), "--case-kind", "synthetic", "--device", "cpu"]
+    command("train", *train_options(cohort, features), "--out", out, "--overwrite", *options, *chosen)
