@@ -42,8 +42,8 @@ class GeneEncoder(nn.Module):
     def __init__(self, config: ModelConfig, genes: int, table: Int[Tensor, "K F f"] | None = None) -> None:
         super().__init__()
         d, given = config.d, table is not None
-        self.genes = genes
         table = fragment_table(genes, config.fragment_genes, config.groups) if table is None else table
+        self.genes, self.ragged = genes, bool((table == genes).all(-1).any())
         self.register_buffer("table", table, persistent=given)
         self.dropout = nn.Dropout(config.gene_dropout)
         self.head = nn.Linear(table.shape[2], d) if config.shared_head else FragmentHeads(table.shape, d)
@@ -60,9 +60,9 @@ class GeneEncoder(nn.Module):
 
     def _padding(self, batch: int) -> Bool[Tensor, "BK F1"] | None:
         """True at fragments that only fill a shorter group up; None where all groups are of one length."""
-        empty = (self.table == self.genes).all(-1)
-        if not empty.any():
+        if not self.ragged:
             return None
+        empty = (self.table == self.genes).all(-1)
         return F.pad(empty, (1, 0)).expand(batch, -1, -1).flatten(0, 1)
 
     def forward(self, genes: Float[Tensor, "B G"]) -> GeneTokens:
