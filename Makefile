@@ -14,7 +14,7 @@ demo: setup
 	$(VENV)/bin/napari-gimp demo
 
 test: setup
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 setup: system $(VENV)/ready
 
