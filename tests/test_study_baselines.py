@@ -19,8 +19,8 @@ from napari_gimp.study.baselines import (
     run_baselines,
     standardise,
 )
-from napari_gimp.study.crossval import training_directions
 from napari_gimp.study.folds import make_folds
+from napari_gimp.study.rivals import training_directions
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from study_lab import make_cohort
 
 from napari_gimp.settings import InputError
-from napari_gimp.study import abmil, crossval
+from napari_gimp.study import abmil, crossval, rivals
 from napari_gimp.study.baselines import BASELINES, REMOVED, in_words, needs_of
 from napari_gimp.study.crossval import FoldResult, cross_validate
 from napari_gimp.study.folds import make_folds
@@ -222,10 +222,8 @@ def test_directions_of_a_table_never_come_from_the_cohorts_own_slides(tmp_path, 
     cohort = cohort_of(30)
     folds = make_folds(cohort, "patient", 2)
     seen = []
-    fit = crossval.fit_directions
-    monkeypatch.setattr(
-        crossval, "fit_directions", lambda means, *a, **k: seen.append(len(means)) or fit(means, *a, **k)
-    )
+    fit = rivals.fit_directions
+    monkeypatch.setattr(rivals, "fit_directions", lambda means, *a, **k: seen.append(len(means)) or fit(means, *a, **k))
     table = slide_means(tmp_path / "means.npz", names=("case003-slide", "case004"))
     result, _ = drain(cross_validate(cohort, folds, Oracle(), tmp_path / "a", directions_from=table, directions=3))
     assert seen == [46]  # fitted once, without the slide of case 3 and another slide of case 4
@@ -242,3 +240,40 @@ def test_without_genes_the_headline_is_the_image(tmp_path):
     text = result.to_json()
     assert (text["modality"], set(text["by_modality"]), text["n"]) == ("image", {"image"}, 60)
     assert (text["baselines"], text["comparison"]) == ({}, {})
+
+
+def test_a_small_table_gives_what_it_can_show_and_is_fitted_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(abmil, "EPOCHS", 1)
+    cohort = cohort_of(30)
+    folds, table = make_folds(cohort, "patient", 2), slide_means(tmp_path / "means.npz")
+    run = {"directions_from": table}
+    result, _ = drain(cross_validate(cohort, folds, Oracle(), tmp_path / "a", **run))
+    shown = [fold["baseline_directions"] for fold in result.folds]
+    assert shown == ["5 from a table of other slides"] * 2  # 8 sites of 2 types span 6, embeddings are 5 wide
+    assert set(result.baselines) > {"mean_image_directions"}
+    bare = slide_means(tmp_path / "own.npz", names=[case.case_id for case in cohort.cases] + ["case000"] * 18)
+    result, _ = drain(cross_validate(cohort, folds, Oracle(), tmp_path / "b", directions_from=bare))
+    assert [fold["baseline_directions"] for fold in result.folds] == ["none"] * 2  # all slides are the cohort's own
+    model, broken = Oracle(), lambda *a, **k: (_ for _ in ()).throw(InputError("no table"))
+    monkeypatch.setattr(rivals, "fit_directions", broken)
+    with pytest.raises(InputError, match="no table"):
+        drain(cross_validate(cohort, folds, model, tmp_path / "c", **run))
+    assert model.calls == []
+
+
+@pytest.mark.parametrize("modality", ["both", "genes"])
+def test_a_headline_that_no_case_allows_is_refused_before_training(tmp_path, modality):
+    cohort, model = cohort_of(missing=range(60)), Oracle()
+    with pytest.raises(InputError, match=f"what modality {modality} needs, found none"):
+        drain(cross_validate(cohort, make_folds(cohort, "site", 3), model, tmp_path / "out", modality=modality))
+    assert model.calls == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_leaks_that_were_looked_for_before_are_not_looked_for_again(tmp_path, monkeypatch):
+    cohort = cohort_of()
+    folds = make_folds(cohort, "patient", 3)
+    monkeypatch.setattr(crossval, "check_leaks", lambda *_: pytest.fail("asked again"))
+    run = {"baselines": False, "warnings": ("leak check (sites): known",)}
+    result, _ = drain(cross_validate(cohort, folds, Oracle(), tmp_path, **run))
+    assert result.warnings == run["warnings"]

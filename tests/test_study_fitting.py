@@ -13,7 +13,7 @@ from napari_gimp.gimp.checkpoint import load_model, read_facts
 from napari_gimp.gimp.model import ModelConfig
 from napari_gimp.gimp.train import TrainConfig
 from napari_gimp.settings import InputError
-from napari_gimp.study.ablation import FULL, ablate, variants
+from napari_gimp.study.ablation import FULL, ablate, rows_for
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.crossval import cross_validate
 from napari_gimp.study.directions import directions_for
@@ -129,23 +129,39 @@ def test_cross_validation_of_gimp(cohorts: tuple[Cohort, Cohort], pretrained: Pa
 
 
 def test_ablation_rows_are_those_that_change_something() -> None:
-    names = [name for name, _, _ in variants(PLAN)]
+    names = rows_for(PLAN).names
     assert names[0] == FULL
     assert "without triplets" not in names  # the plan has none
-    assert {"without MPM", "no wide path", "one member", "image only"} <= set(names)
-    assert "without MPM" not in [name for name, _, _ in variants(replace(PLAN, init=Path("x")))]
+    assert "without MPM" not in names  # nothing would be left to pre-train on
+    assert "no position (and no MPM)" not in names
+    assert {"without calibrated sum", "genes only", "no wide path", "one member", "image only"} <= set(names)
+    both = replace(PLAN, training=replace(SMALL, triplet_weight=0.1))
+    losses = {"without MPM", "without triplets", "no position (and no MPM)"}
+    assert losses <= set(rows_for(both).names)
+    assert not losses & set(rows_for(both, genes=False).names)  # triplets are found by genes
+    assert not losses & set(rows_for(replace(both, init=Path("x"))).names)
+    assert not {"genes only", "image only", "no wide path"} & set(rows_for(PLAN, genes=False).names)
     with pytest.raises(InputError, match="found 'without luck'"):
-        list(variants(PLAN, ["without luck"]))
+        rows_for(PLAN, ["without luck"])
+    with pytest.raises(InputError, match="found 'without MPM', which changes nothing here"):
+        rows_for(PLAN, ["without MPM"])
 
 
 def test_an_ablation_is_compared_with_the_full_method(cohorts: tuple[Cohort, Cohort], tmp_path: Path) -> None:
     cohort = cohorts[0].subset(np.arange(40))
     plan = replace(PLAN, training=replace(SMALL, members=1, epochs_genes=2), maps=False)
-    folds, rows = make_folds(cohort, "patient", 2, seed=0), ["no wide path", "image only"]
+    folds, rows = (
+        make_folds(cohort, "patient", 2, seed=0),
+        ["genes only", "without calibrated sum", "no wide path", "image only"],
+    )
     found, _ = drain(ablate(cohort, folds, plan, tmp_path / "a", rows=rows))
     table = found.table().set_index("row")
     assert list(table.index) == [FULL, *rows]
-    assert table.loc["image only", "modality"] == "image"
+    assert table["modality"].tolist() == ["both", "genes", "both", "both", "image"]
+    assert table.loc["genes only", "auc"] == found.rows[FULL].by_modality["genes"].figures["auc"]
+    assert table.loc["without calibrated sum", "ece"] == found.rows[FULL].ece_before_calibration["both"]
+    folders = {path.name for path in (tmp_path / "a").iterdir() if path.is_dir()}
+    assert folders == {FULL, "no_wide_path", "image_only"}  # the others are read from the full run
     gap = table.loc["no wide path", "auc"] - table.loc[FULL, "auc"]
     assert table.loc["no wide path", "auc_minus_full"] == pytest.approx(gap)
     assert (tmp_path / "a" / "ablation.csv").exists()

@@ -26,6 +26,9 @@ from napari_gimp.options import (
 from napari_gimp.types import Modality
 
 Headline = Annotated[Modality, Parameter(help="Inputs of the headline figures.")]
+FoldsHeadline = Annotated[
+    Modality | None, Parameter(help="Inputs of the headline figures; both where cases have them, else the image.")
+]
 JsonFile = Annotated[Path | None, Parameter(name="--json", help="File for the figures.")]
 TensorBoard = Annotated[
     Path | None, Parameter(help="Folder for TensorBoard's log of every step (needs the extra tensorboard).")
@@ -133,7 +136,7 @@ def crossval(
     out: Path,
     folds: FoldOptions = FoldOptions(),  # noqa: B008  frozen
     model: ModelOptions = ModelOptions(),  # noqa: B008  frozen
-    modality: Headline = "both",
+    modality: FoldsHeadline = None,
     baselines: Annotated[bool, Parameter(help="Train the simple models beside GiMP in the same folds.")] = True,
     as_json: JsonFile = None,
     seed: Seed = 0,
@@ -148,13 +151,17 @@ def crossval(
     out
         Folder of the run; a run that was killed goes on with --resume.
     """
-    from napari_gimp.study.crossval import cross_validate
+    from napari_gimp.study.crossval import check_modality, cross_validate, leaks_of
     from napari_gimp.study.gimpfold import GiMPFold
     from napari_gimp.study.report import write_report
+    from napari_gimp.study.rivals import DIRECTIONS
 
     read = cohort.read()
     plan = model.plan(read, seed=seed, device=device)
     chosen = folds.read(read, seed)
+    check_modality(read, chosen, modality)
+    warnings = leaks_of(read, chosen)
+    tell(warnings)
     result = drain(
         cross_validate(
             read,
@@ -166,12 +173,13 @@ def crossval(
             resume=resume,
             overwrite=overwrite,
             directions_from=model.directions_from,
+            directions=DIRECTIONS if model.directions is None else model.directions,
             modality=modality,
             settings=plan.to_json(),
+            warnings=warnings,
         )
     )
     result.write(out, as_json)
-    tell(result.warnings)
     print(result.table())
     print(write_report(result, out))
 
@@ -183,7 +191,7 @@ def ablate(
     out: Path,
     folds: FoldOptions = FoldOptions(),  # noqa: B008  frozen
     model: ModelOptions = ModelOptions(),  # noqa: B008  frozen
-    modality: Headline = "both",
+    modality: FoldsHeadline = None,
     rows: Annotated[tuple[str, ...], Parameter(help="Only these rows (and the full method).")] = (),
     seed: Seed = 0,
     device: Device = "auto",
@@ -198,11 +206,20 @@ def ablate(
         Folder of the table; each row has a folder of its own in it.
     """
     from napari_gimp.study.ablation import ablate as run
+    from napari_gimp.study.ablation import rows_for
+    from napari_gimp.study.crossval import check_modality, leaks_of
 
     read = cohort.read()
     plan = model.plan(read, seed=seed, device=device)
     chosen = folds.read(read, seed)
-    result = drain(run(read, chosen, plan, out, rows=rows, modality=modality, resume=resume, overwrite=overwrite))
+    rows_for(plan, rows, bool(read.genes))
+    check_modality(read, chosen, modality)
+    warnings = leaks_of(read, chosen)
+    tell(warnings)
+    work = run(
+        read, chosen, plan, out, rows=rows, modality=modality, resume=resume, overwrite=overwrite, warnings=warnings
+    )
+    result = drain(work)
     print(result.table().to_string(index=False, float_format="{:.3f}".format))
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from napari_gimp.files import write_whole
+from napari_gimp.files import write_text_whole
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.comparison import Comparison, Summary, compare
-from napari_gimp.study.crossval import cross_validate
+from napari_gimp.study.crossval import cross_validate, leaks_of
 from napari_gimp.study.crossvalidation import CrossValidation
 from napari_gimp.study.folds import Fold
 from napari_gimp.study.gimpfold import GiMPFold
+from napari_gimp.study.pace import named
 from napari_gimp.study.plan import Plan
 from napari_gimp.types import Modality, Progress
 
@@ -27,12 +28,25 @@ TABLE, FIGURES = "ablation.csv", "ablation.json"
 
 @dataclass(frozen=True)
 class Row:
-    """A variant of a plan; ``applies`` says for which plans it changes anything."""
+    """A variant of a plan; ``applies`` says for which plans it can be trained and means anything.
+
+    ``genes``: only where the cohort has genes. ``images_alone``: trained and asked without them.
+    """
 
     name: str
     change: Callable[[Plan], Plan]
     applies: Callable[[Plan], bool] = lambda plan: True
+    genes: bool = False
     images_alone: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A row that the full run answers as it is, without another training."""
+
+    name: str
+    read: Callable[[CrossValidation], CrossValidation]
+    applies: Callable[[Plan], bool] = lambda plan: True
 
 
 def _training(**values: Any) -> Callable[[Plan], Plan]:
@@ -51,6 +65,10 @@ def _rebuilds(plan: Plan) -> bool:
     return _pretrains(plan) and plan.training.reconstruction_weight > 0
 
 
+def _has_triplets(plan: Plan) -> bool:
+    return plan.training.triplet_weight > 0
+
+
 def _without_pretraining(plan: Plan) -> Plan:
     return replace(_training(epochs_pretrain=0)(plan), init=None)
 
@@ -60,19 +78,34 @@ def _without_position(plan: Plan) -> Plan:
     return _model(position="none")(_training(reconstruction_weight=0.0)(plan))
 
 
+def _spares_position(plan: Plan) -> bool:
+    """Whether without masked patches something is left to pre-train on."""
+    return plan.init is None and (not _pretrains(plan) or _has_triplets(plan))
+
+
 ROWS: tuple[Row, ...] = (
     Row("without pre-training", _without_pretraining, lambda plan: plan.init is not None or _pretrains(plan)),
-    Row("without MPM", _training(reconstruction_weight=0.0), _rebuilds),
-    Row("without triplets", _training(triplet_weight=0.0), lambda p: _pretrains(p) and p.training.triplet_weight > 0),
-    Row("SNN instead of GroupMSA", _model(gene_encoder="snn")),
+    Row("without MPM", _training(reconstruction_weight=0.0), lambda p: _rebuilds(p) and _has_triplets(p)),
+    Row("without triplets", _training(triplet_weight=0.0), lambda p: _rebuilds(p) and _has_triplets(p)),
+    Row("SNN instead of GroupMSA", _model(gene_encoder="snn"), genes=True),
     Row("contiguous masks", _model(mask="contiguous"), _rebuilds),
     Row("repeated bags", _training(short_bags="repeat"), _pretrains),
-    Row("no position (and no MPM)", _without_position, lambda plan: plan.init is None),
-    Row("no wide path", _model(wide=False), lambda plan: plan.model.wide),
-    Row("one member", _training(members=1), lambda plan: plan.training.members > 1),
-    Row("image only", lambda plan: plan, images_alone=True),
+    Row("no position (and no MPM)", _without_position, _spares_position),
+    Row("no wide path", _model(wide=False), genes=True),
+    Row("one member", _training(members=1)),
+    Row("image only", lambda plan: plan, genes=True, images_alone=True),
 )
 """The paper's table, the questions that METHOD leaves open, and what the small preset added."""
+
+READINGS: tuple[Reading, ...] = (
+    Reading("genes only", lambda full: replace(full, modality="genes", seconds=0.0)),
+    Reading(
+        "without calibrated sum",
+        lambda full: replace(full, model=full.uncalibrated, uncalibrated={}, seconds=0.0),
+        lambda plan: plan.model.fusion == "sum",
+    ),
+)
+"""The full model asked about genes alone, and with every logit of its sum weighing 1. Both need genes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +129,7 @@ class Ablation:
         return compare(rows, full.model[self.modality], full.tested, FULL, self.seed)
 
     def _modality(self, name: str) -> Modality:
-        return self.modality if self.modality in self.rows[name].by_modality else "image"
+        return self.rows[name].modality
 
     def table(self) -> pd.DataFrame:
         """A row per variant: accuracy, AUC and their intervals, and the difference to the full method."""
@@ -129,33 +162,57 @@ class Ablation:
         """``ablation.csv`` and ``ablation.json`` in a folder."""
         table = self.table()
         text = json.dumps(self.to_json(), indent=1, allow_nan=False, default=str)
-        write_whole(out / TABLE, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
-        write_whole(out / FIGURES, _writer(text))
+        write_text_whole(out / TABLE, table.to_csv(index=False, lineterminator="\n"))
+        write_text_whole(out / FIGURES, text)
 
 
-def _writer(text: str) -> Callable[[Path], None]:
-    def fill(path: Path) -> None:
-        path.write_text(text, encoding="utf-8")
+@dataclass(frozen=True)
+class Rows:
+    """The rows of an ablation: those to train, in order, and those that the full run answers."""
 
-    return fill
+    trained: tuple[Row, ...]
+    read: tuple[Reading, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As they stand in the table."""
+        return (FULL, *_names(self.read), *_names(self.trained))
 
 
-def variants(plan: Plan, wanted: Sequence[str] = ()) -> Iterator[tuple[str, Plan, bool]]:
-    """Name, plan and whether images are used alone, of the full method and of every row that changes it.
+def rows_for(plan: Plan, wanted: Sequence[str] = (), genes: bool = True) -> Rows:
+    """The rows that change anything in a plan, all of them or those wanted.
+
+    Parameters
+    ----------
+    genes
+        Whether the cohort has genes.
 
     Raises
     ------
     InputError
-        A row that does not exist.
+        A wanted row that does not exist or changes nothing.
     """
-    strange = sorted(set(wanted) - {row.name for row in ROWS} - {FULL})
+    seen = plan if genes else _training(triplet_weight=0.0)(plan)  # triplets are found by genes
+    trained = tuple(row for row in ROWS if (genes or not row.genes) and _changes(row, seen))
+    read = tuple(row for row in READINGS if genes and row.applies(seen))
+    known = {*_names(trained), *_names(read)}
+    strange = [name for name in wanted if name not in known | {FULL}]
     if strange:
-        known = ", ".join(row.name for row in ROWS)
-        raise InputError(f"--rows: expected rows of the ablation ({known}), found {strange[0]!r}.")
-    yield FULL, plan, False
-    for row in ROWS:
-        if row.applies(plan) and (not wanted or row.name in wanted):
-            yield row.name, row.change(plan), row.images_alone
+        words = "which changes nothing here" if strange[0] in {*_names(ROWS), *_names(READINGS)} else "no such row"
+        raise InputError(
+            f"--rows: expected rows of the ablation ({', '.join(sorted(known))}), found {strange[0]!r}, {words};"
+            " leave it out."
+        )
+    chosen = set(wanted) or known
+    return Rows(tuple(r for r in trained if r.name in chosen), tuple(r for r in read if r.name in chosen))
+
+
+def _names(rows: Sequence[Row] | Sequence[Reading]) -> tuple[str, ...]:
+    return tuple(row.name for row in rows)
+
+
+def _changes(row: Row, plan: Plan) -> bool:
+    return row.applies(plan) and (row.images_alone or row.change(plan) != plan)
 
 
 def ablate(
@@ -165,36 +222,37 @@ def ablate(
     out: Path,
     *,
     rows: Sequence[str] = (),
-    modality: Modality = "both",
+    modality: Modality | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    warnings: tuple[str, ...] | None = None,
 ) -> Generator[Progress, None, Ablation]:
     """Cross-validate the full method and every row that applies to the plan; files go to ``out``.
+
+    Parameters
+    ----------
+    modality, warnings
+        As of `cross_validate`.
 
     Raises
     ------
     InputError
-        As `cross_validate`, or a row that does not exist.
+        As `cross_validate`, or a row that does not exist or changes nothing.
     """
+    chosen = rows_for(plan, rows, bool(cohort.genes))
+    said = leaks_of(cohort, folds) if warnings is None else warnings
     found: dict[str, CrossValidation] = {}
-    for name, variant, images_alone in variants(plan, rows):
-        part = cohort.with_genes(()) if images_alone else cohort
+    for row in (Row(FULL, lambda same: same), *chosen.trained):
+        variant = row.change(plan)
         work = cross_validate(
-            part, folds, GiMPFold(variant), out / name.replace(" ", "_"), baselines=False, seed=plan.seed,
-            resume=resume, overwrite=overwrite, modality="image" if images_alone else modality,
-            settings=variant.to_json(),
+            cohort.with_genes(()) if row.images_alone else cohort, folds, GiMPFold(variant),
+            out / row.name.replace(" ", "_"), baselines=False, seed=plan.seed, resume=resume, overwrite=overwrite,
+            modality="image" if row.images_alone else modality, settings=variant.to_json(),
+            warnings=None if row.images_alone else said,
         )  # fmt: skip
-        found[name] = yield from _named(work, name)
-    ablation = Ablation(found, modality, plan.seed)
+        found[row.name] = yield from named(work, row.name)
+        if row.name == FULL:
+            found |= {reading.name: reading.read(found[FULL]) for reading in chosen.read}
+    ablation = Ablation(found, found[FULL].modality, plan.seed)
     ablation.write(out)
     return ablation
-
-
-def _named(work: Generator[Progress, None, CrossValidation], name: str) -> Generator[Progress, None, CrossValidation]:
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as end:
-            found: CrossValidation = end.value
-            return found
-        yield replace(step, stage=f"{name}: {step.stage}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,13 +15,11 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from napari_gimp.genes.barcodes import case_of
-from napari_gimp.gimp.sites import MIN_SLIDES, SiteDirections, SlideMeans, fit_directions, read_slide_means
+from napari_gimp.gimp.sites import SlideMeans
 from napari_gimp.settings import InputError
-from napari_gimp.study.baselines import Inputs, gather_inputs, run_baselines
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.comparison import OutOfFold
 from napari_gimp.study.crossvalidation import CrossValidation
-from napari_gimp.study.directions import check_table
 from napari_gimp.study.folds import Fold, check_folds
 from napari_gimp.study.foldstore import (
     StoredFold,
@@ -35,10 +33,10 @@ from napari_gimp.study.foldstore import (
 )
 from napari_gimp.study.leaks import check_leaks
 from napari_gimp.study.memory import memory_in_words
+from napari_gimp.study.pace import named
+from napari_gimp.study.rivals import DIRECTIONS, Rivals, rivals_of, table_for
 from napari_gimp.types import MODALITIES, Modality, Progress, array_hash
 
-DIRECTIONS = 20
-"""Site directions that are removed for the baselines, where the table or training part can show as many."""
 PACKAGES = ("napari-gimp", "torch", "numpy", "scikit-learn", "lightning-fabric")
 
 
@@ -79,6 +77,7 @@ def cross_validate(
     directions: int = DIRECTIONS,
     modality: Modality | None = None,
     settings: Mapping[str, Any] | None = None,
+    warnings: tuple[str, ...] | None = None,
 ) -> Generator[Progress, None, CrossValidation]:
     """Train and test in every fold; each fold's result is on disk before the next begins.
 
@@ -94,27 +93,53 @@ def cross_validate(
         Go on with a run of the same cohort, folds and settings; or replace what the folder holds.
     directions_from, directions
         Table of slide means that site directions are estimated from, and how many; without a table they come from the
-        sites of the training part. A table's slides of the cohort's own cases are left out.
+        sites of the training part. A table's slides of the cohort's own cases are left out; one that can show no more
+        gives fewer.
     modality
-        The headline's; by default both inputs where cases have them.
+        The headline's; by default both inputs where cases have them, else the image.
     settings
         Of the model: stored, shown, and part of what makes a run the same.
+    warnings
+        What `leaks_of` said, where it was asked before; by default it is asked here.
 
     Raises
     ------
     InputError
-        Folds that cannot be trained, a folder that is taken, a table that does not fit, or what the model refuses.
+        Folds that cannot be trained, a modality that no case has the inputs of, a folder that is taken, a table that
+        does not fit, or what the model refuses.
     """
     began = time.monotonic()
     checked = check_folds(folds, cohort)
-    table = (
-        None if directions_from is None else _table_for(cohort, read_slide_means(directions_from), directions_from.name)
-    )
+    check_modality(cohort, checked, modality)
+    table = None if directions_from is None else table_for(cohort, directions_from)
+    rivals = rivals_of(baselines, table, directions)
     about = _about(settings, seed, baselines, directions_from, table, directions)
     claim(out, identity(cohort, checked, about), {"settings": about}, resume=resume, overwrite=overwrite)
-    stored = yield from _all_folds(cohort, checked, model, out, _Baselines(baselines, table, directions), seed)
-    order = np.concatenate([fold.test for fold in checked])
-    return _joined(cohort, checked, stored, np.argsort(order), modality, about, seed, time.monotonic() - began)
+    stored = yield from _all_folds(cohort, checked, model, out, rivals, seed)
+    said = leaks_of(cohort, checked) if warnings is None else warnings
+    return _joined(cohort, checked, stored, modality, about, seed, time.monotonic() - began, said)
+
+
+def leaks_of(cohort: Cohort, folds: Sequence[Fold]) -> tuple[str, ...]:
+    """What of a cohort gives the label away, and what stands on both sides of a fold: see `check_leaks`."""
+    return check_leaks(cohort, [(fold.train(cohort), fold.test) for fold in folds])
+
+
+def check_modality(cohort: Cohort, folds: Sequence[Fold], modality: Modality | None) -> None:
+    """Refuse a headline that no tested case has the inputs of; None suits any cohort.
+
+    Raises
+    ------
+    InputError
+        No such case.
+    """
+    tests = np.concatenate([fold.test for fold in folds])
+    if modality is None or (cohort.has(modality)[tests] & (modality == "image" or bool(cohort.genes))).any():
+        return
+    raise InputError(
+        f"Cohort {cohort.name}: expected cases with what modality {modality} needs, found none;"
+        " give --expression, or another --modality."
+    )
 
 
 def _about(
@@ -135,72 +160,15 @@ def _about(
     }
 
 
-def _table_for(cohort: Cohort, table: SlideMeans, name: str) -> SlideMeans:
-    """The slides of a table that are of none of the cohort's patients: the estimate never sees a test case."""
-    check_table(cohort, table, name)
-    patients = {case_of(name) for case in cohort.cases for name in (case.case_id, *case.slide_ids)}
-    keep = np.array([case_of(str(slide)) not in patients for slide in table.slide_id], bool)
-    return SlideMeans(table.mean[keep], table.site[keep], table.type[keep], table.slide_id[keep], None, table.encoder)
-
-
-@dataclass(eq=False)
-class _Baselines:
-    """The baselines of a run: their inputs are read once, when a fold first needs them."""
-
-    wanted: bool
-    table: SlideMeans | None
-    k: int
-    inputs: Inputs | None = None
-    fitted: SiteDirections | None = None
-
-    def run(
-        self, cohort: Cohort, train: Int[np.ndarray, " t"], test: Int[np.ndarray, " m"], seed: int
-    ) -> Generator[Progress, None, tuple[dict[str, Float[np.ndarray, "m C"]], str]]:
-        """Probabilities by baseline, and in words where the site directions come from."""
-        if not self.wanted:
-            return {}, ""
-        if self.inputs is None:
-            self.inputs = yield from gather_inputs(cohort, seed)
-        directions = self._directions(cohort, self.inputs, train)
-        found = yield from run_baselines(self.inputs, train, test, directions, seed)
-        return found, "none" if directions is None else f"{directions.k} from {directions.source}"
-
-    def _directions(self, cohort: Cohort, inputs: Inputs, train: Int[np.ndarray, " t"]) -> SiteDirections | None:
-        if self.table is None:
-            return training_directions(cohort, inputs.mean, train, self.k)
-        if self.fitted is None and self.k:
-            means = self.table
-            self.fitted = fit_directions(means.mean, means.site, means.type, self.k, source="a table of other slides")
-        return self.fitted
-
-
-def training_directions(
-    cohort: Cohort, means: Float[np.ndarray, "n D"], train: Int[np.ndarray, " t"], k: int
-) -> SiteDirections | None:
-    """Site directions of the training cases within their classes; None where too few sites are known.
-
-    At most half of the directions that the sites span are taken: the last of them are noise.
-    """
-    rows = np.array([i for i in train if cohort.cases[i].site and not np.isnan(means[i]).any()], np.int64)
-    sites = np.array([str(cohort.cases[i].site) for i in rows])
-    kinds = np.array([str(cohort.cases[i].label) for i in rows])
-    pairs, counts = np.unique(np.stack([kinds, sites]), axis=1, return_counts=True) if len(rows) else (kinds, kinds)
-    enough = pairs[0][counts >= MIN_SLIDES] if len(rows) else np.array([])
-    usable = min(k, (len(enough) - len(np.unique(enough))) // 2, cohort.embedding_dim // 2)
-    if usable < 1:
-        return None
-    return fit_directions(means[rows], sites, kinds, usable, source="the training part")
-
-
 def _all_folds(
-    cohort: Cohort, folds: Sequence[Fold], model: FoldModel, out: Path, baselines: _Baselines, seed: int
+    cohort: Cohort, folds: Sequence[Fold], model: FoldModel, out: Path, rivals: Rivals, seed: int
 ) -> Generator[Progress, None, list[StoredFold]]:
     stored = []
     for place, fold in enumerate(folds, 1):
         folder = fold_folder(out, fold, place)
         if not is_done(folder):
-            work = _one_fold(cohort, fold, model, folder, baselines, seed)
-            found = yield from _named(work, f"fold {place} of {len(folds)}")
+            work = _one_fold(cohort, fold, model, folder, rivals, seed)
+            found = yield from named(work, f"fold {place} of {len(folds)}")
             write_fold(folder, cohort, fold, found)
         stored.append(read_fold(folder, cohort, fold))
         yield Progress("folds", place, len(folds), "folds")
@@ -208,28 +176,17 @@ def _all_folds(
 
 
 def _one_fold(
-    cohort: Cohort, fold: Fold, model: FoldModel, folder: Path, baselines: _Baselines, seed: int
+    cohort: Cohort, fold: Fold, model: FoldModel, folder: Path, rivals: Rivals, seed: int
 ) -> Generator[Progress, None, StoredFold]:
     began, train = time.monotonic(), fold.train(cohort)
     (folder / "model").mkdir(parents=True, exist_ok=True)
     result = yield from model(cohort, train, fold.test, folder / "model", seed)
     _check_result(result, fold, cohort)
     trained = time.monotonic()
-    others, source = yield from baselines.run(cohort, train, fold.test, seed)
+    others, source = yield from rivals.run(cohort, train, fold.test, seed)
     spent = {"seconds": trained - began, "baseline_seconds": time.monotonic() - trained}
     details = {**result.details, **{name: round(s, 2) for name, s in spent.items()}, "baseline_directions": source}
     return StoredFold(result.probabilities, result.uncalibrated, others, details)
-
-
-def _named(work: Generator[Progress, None, StoredFold], name: str) -> Generator[Progress, None, StoredFold]:
-    """The same work; its progress says in which fold it is."""
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as end:
-            found: StoredFold = end.value
-            return found
-        yield replace(step, stage=f"{name}: {step.stage}")
 
 
 def _check_result(result: FoldResult, fold: Fold, cohort: Cohort) -> None:
@@ -243,13 +200,14 @@ def _joined(
     cohort: Cohort,
     folds: Sequence[Fold],
     stored: Sequence[StoredFold],
-    order: Int[np.ndarray, " n"],
     modality: Modality | None,
     about: Mapping[str, Any],
     seed: int,
     seconds: float,
+    warnings: tuple[str, ...],
 ) -> CrossValidation:
     """All folds as one, cases in the cohort's order."""
+    order = np.argsort(np.concatenate([fold.test for fold in folds]))
     cases = pd.concat([cases_table(cohort, fold) for fold in folds], ignore_index=True).iloc[order]
     tests = np.concatenate([fold.test for fold in folds])[order]
     fold_of = np.repeat(np.arange(len(folds)), [len(fold.test) for fold in folds])[order]
@@ -262,7 +220,7 @@ def _joined(
     return CrossValidation(
         cohort.name,
         cohort.classes,
-        modality or _headline(model),
+        _headline(model, modality),
         cases.reset_index(drop=True),
         tested,
         model,
@@ -273,7 +231,7 @@ def _joined(
         max(seconds, spent),
         about,
         {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        check_leaks(cohort, [(fold.train(cohort), fold.test) for fold in folds]),
+        warnings,
         cohort.notes,
     )
 
@@ -284,8 +242,11 @@ def _stack(parts: Sequence[Mapping[Any, Float[np.ndarray, "_ C"]]], order: Int[n
     return {name: np.concatenate([part[name] for part in parts])[order] for name in shared}
 
 
-def _headline(model: Mapping[Modality, Float[np.ndarray, "n C"]]) -> Modality:
-    for name in MODALITIES:
+def _headline(model: Mapping[Modality, Float[np.ndarray, "n C"]], asked: Modality | None) -> Modality:
+    for name in MODALITIES if asked is None else (asked,):
         if name in model and not np.isnan(model[name]).all():
             return name
-    raise InputError("Cross-validation: expected predictions of some case, found none; check the cohort's inputs.")
+    words = "" if asked is None else f" by modality {asked}"
+    raise InputError(
+        f"Cross-validation: expected predictions of some case{words}, found none; check the cohort's inputs."
+    )
