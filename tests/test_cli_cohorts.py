@@ -9,13 +9,14 @@ import pytest
 from made_cohort import write_cohort
 
 from napari_gimp import cli
+from napari_gimp.gimp.evaluate import figures
 from napari_gimp.study import gimpfold
 
 SETTINGS = (
     "d=8", "heads=1", "layers=1", "ffn=1", "fragment_genes=4", "groups=2", "epochs_genes=1", "epochs_pretrain=1",
     "epochs_decoder=1", "members=1", "batch_size=16", "inner_folds=2", "patches_pretrain=8",
 )  # fmt: skip
-QUICK = ("--preset", "small", "--n-folds", "2", "--by-patient", "--device", "cpu")
+FOLDS = ("--n-folds", "2", "--by-patient")
 SMALL = [part for setting in SETTINGS for part in ("--set", setting)]
 
 
@@ -28,10 +29,10 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(capsys, cohort):
     """Run a command on the cohort: exit code and what it said on stderr."""
 
-    def call(command: str, out: Path, *more: object, table: Path = cohort / "cohort.csv") -> tuple[int, str]:
-        files = ["--cohort", table, "--features", cohort / "features", "--out", out]
+    def call(command: str, out: Path, *more: object, table=cohort / "cohort.csv", folds=FOLDS) -> tuple[int, str]:
+        files = ["--cohort", table, "--features", cohort / "features", "--out", out, "--preset", "small"]
         with pytest.raises(SystemExit) as end:
-            cli.main([*map(str, (command, *files, *QUICK, *SMALL, *more))])
+            cli.main([*map(str, (command, *files, *SMALL, "--device", "cpu", *folds, *more))])
         return int(end.value.code or 0), capsys.readouterr().err
 
     return call
@@ -78,3 +79,22 @@ def test_directions_are_passed_on_to_the_baselines(run, tmp_path, monkeypatch):
     assert code == 0, said
     folds = json.loads((tmp_path / "out" / "crossval.json").read_text())["folds"]
     assert [fold["baseline_directions"] for fold in folds] == ["3 from a table of other slides"] * 2
+
+
+def test_the_intervals_of_an_evaluation_draw_whole_patients(run, tmp_path, cohort):
+    """Three samples a patient, by barcode: the interval is that of patients, not of samples."""
+    table = pd.read_csv(cohort / "cohort.csv").sort_values("label")
+    table["case_id"] = [f"TCGA-05-{1000 + i // 3}-0{1 + i % 3}A" for i in range(30)]
+    table.to_csv(tmp_path / "samples.csv", index=False)
+    code, said = run("train", tmp_path / "model", folds=())
+    assert code == 0, said
+    files = ["--cohort", tmp_path / "samples.csv", "--features", cohort / "features", "--out", tmp_path / "out"]
+    with pytest.raises(SystemExit) as end:
+        cli.main([*map(str, ("evaluate", tmp_path / "model", "--modality", "image", *files))])
+    assert not end.value.code
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    said = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    rows, labels = said[["image_LUAD", "image_LUSC"]].to_numpy(), (said["label"] == "LUSC").to_numpy().astype(int)
+    by_patient, by_sample = (figures(rows, labels, patients=p, seed=0).ci95 for p in (np.arange(30) // 3, None))
+    assert found["ci95"]["brier"] == pytest.approx(by_patient["brier"])
+    assert by_patient["brier"] != by_sample["brier"]
