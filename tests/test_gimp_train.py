@@ -20,7 +20,7 @@ from napari_gimp.gimp.batches import (
 )
 from napari_gimp.gimp.model import GiMP, ModelConfig
 from napari_gimp.gimp.pretraining import LabelsStage, PretrainStage
-from napari_gimp.gimp.stages import FinetuneStage, cross_entropy
+from napari_gimp.gimp.stages import FinetuneStage, GenesStage, cross_entropy
 from napari_gimp.gimp.train import (
     TrainConfig,
     case_logits,
@@ -444,6 +444,27 @@ def test_tied_masks_hide_all_copies_of_a_repeated_patch():
             hidden = {tuple(row) for row in values[masked].tolist()}
             seen_and_hidden += len(hidden & {tuple(row) for row in values[~masked].tolist()})
         assert (seen_and_hidden == 0) is tied
+
+
+@pytest.mark.parametrize(("stage", "name"), [(finetune, "finetune"), (pretrain, "pretrain")])
+def test_a_loss_that_is_no_number_ends_the_training(stage, name):
+    train = make_samples(16, 1)
+    spoilt = [replace(s, embeddings=s.embeddings * 1e30) for s in train[8:]]
+    with pytest.raises(InputError, match=rf"stage {name}, step \d+: expected a finite loss .* lower learning rate"):
+        run_step(stage, make_model(), [*train[:8], *spoilt])
+
+
+def test_a_gradient_that_is_no_number_ends_the_training_before_it_is_kept(monkeypatch):
+    """The loss may be fine still when the weights are not any more."""
+    model, forward = make_model(), GenesStage.forward
+
+    def steep(self, **tensors):
+        found = forward(self, **tensors)
+        return found | {"loss": found["loss"] + (found["loss"] * 0).sqrt()}  # finite; its slope is not
+
+    monkeypatch.setattr(GenesStage, "forward", steep)
+    with pytest.raises(InputError, match=r"stage genes, step 1: expected a finite loss .* found 0.* and nan"):
+        run_step(train_genes, model, make_samples(8, 1))
 
 
 def test_a_device_that_is_not_there_is_refused():

@@ -77,11 +77,12 @@ def train_all(
     labels = np.array([case.label for case in cases])
     profiled = np.flatnonzero([case.expression is not None for case in cases])
     shifts = np.random.default_rng(3).normal(size=(4, WIDTH)).astype(np.float32)
+    groups = 3 * labels + np.arange(len(cases)) // 2 % 3  # label and site; they compete where `training` says so
     rest: tuple[Any, ...] = (labels, training, fabric, generator)
     steps = list[Step]()
     for stage in (
         train_genes(model, [cases[i] for i in profiled], labels[profiled], *rest[1:], keeper=keeper),
-        pretrain_labels(model, cases, *rest, weights=labels + 1.0, shifts=shifts, keeper=keeper),
+        pretrain_labels(model, cases, *rest, weights=labels + 1.0, shifts=shifts, groups=groups, keeper=keeper),
         pretrain(model, cases, *rest, keeper=keeper),
         finetune(model, cases, *rest, held, keeper=keeper),
         refit_decoder(model, cases, *rest, keeper=keeper),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -197,20 +198,35 @@ def symmetric_beta(shape: float, count: int, generator: torch.Generator) -> Floa
 def grouped_batches(
     groups: Places, weights: Float[np.ndarray, " n"], batch_size: int, group_size: int, generator: torch.Generator
 ) -> Iterator[list[int]]:
-    """One epoch of index lists: ``group_size`` cases of each of several groups, no case twice in a batch.
+    """One epoch of index lists: up to ``group_size`` cases of each of several groups, no case twice in a batch.
 
-    A group is drawn with the sum of its cases' weights. Groups of fewer cases are left out, unless all are that small:
-    then the largest one makes up whole batches.
+    A smaller group is drawn whole. Groups are drawn such that a case comes as often as its weight says, whatever the
+    size of its group, as far as there are more groups than a batch holds; where there are fewer, they give more cases.
     """
-    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    large = [m for m in members if len(m) >= group_size] or [max(members, key=len)]
-    at_once = min(max(1, batch_size // group_size), len(large))
-    chances = torch.tensor([float(weights[m].sum()) for m in large], dtype=torch.float64)
+    members = [m for m in (np.flatnonzero(groups == group) for group in np.unique(groups)) if weights[m].sum() > 0]
+    chances = torch.tensor(
+        [float(weights[m].sum()) * max(1.0, group_size / len(m)) for m in members], dtype=torch.float64
+    )
     for _ in range(-(-len(groups) // batch_size)):
-        drawn = torch.multinomial(chances, at_once, generator=generator).tolist()
-        yield [case for k in drawn for case in _some(large[k], group_size, generator)]
+        drawn = torch.multinomial(chances, len(members), generator=generator).tolist()
+        yield list(islice(_in_turns([members[k] for k in drawn], group_size, generator), batch_size))
 
 
-def _some(members: Places, count: int, generator: torch.Generator) -> list[int]:
-    order = torch.randperm(len(members), generator=generator)[:count].numpy()
-    return [int(case) for case in members[order]]
+def large_groups(labels: Places, groups: Places, group_size: int) -> tuple[int, int, int]:
+    """How many groups there are, how many have ``group_size`` cases, and of how many classes the latter are."""
+    counts = np.unique(groups, return_inverse=True, return_counts=True)
+    large = counts[2] >= group_size
+    return len(large), int(large.sum()), len(np.unique(labels[large[counts[1].ravel()]]))
+
+
+def _in_turns(groups: Sequence[Int[np.ndarray, " _"]], group_size: int, generator: torch.Generator) -> Iterator[int]:
+    """Random cases of each group, then more of each, until all were named."""
+    left: list[list[int]] = []
+    for members in groups:
+        mixed = members[torch.randperm(len(members), generator=generator).numpy()].tolist()
+        yield from mixed[:group_size]
+        left.append(mixed[group_size:])
+    while any(left):
+        for rest in left:
+            yield from rest[:group_size]
+        left = [rest[group_size:] for rest in left]

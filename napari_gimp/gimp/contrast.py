@@ -92,12 +92,17 @@ class ContrastStage(LabelsStage):
         tokens = run(self.model, batch).cls_image, second
         named = [cross_entropy(self.head(cls), batch.labels, weights) for cls in tokens]
         labels = (named[0]["loss"] + named[1]["loss"]) / 2
-        one, two = (self.compared(cls) for cls in tokens)
-        apart = within_groups(one, two, more["site_groups"], self.config.contrast_t)
-        contrast = (apart * weights).sum()
+        contrast = self._contrast([self.compared(cls) for cls in tokens], weights, more)
         return {
             "loss": labels + self.config.contrast_weight * contrast,
             "labels": labels,
             "contrast": contrast,
             "accuracy": named[0]["accuracy"],
         }
+
+    def _contrast(self, halves: Sequence[Tensor], weights: Tensor, more: dict[str, Any]) -> Float[Tensor, ""]:
+        """InfoNCE over the whole batch, whoever computed its rows."""
+        cases = more.get("cases", len(weights))
+        one, two, groups = (self.share.gather(rows, cases) for rows in (*halves, more["site_groups"]))
+        counts = self.share.gather(weights, cases) / self.share.world
+        return (within_groups(one, two, groups, self.config.contrast_t) * counts).sum()

@@ -25,10 +25,12 @@ from napari_gimp.gimp.state import Keeper
 from napari_gimp.gimp.steps import StageName, Step, Validation
 from napari_gimp.gimp.trainconfig import TrainConfig
 from napari_gimp.gimp.validation import validation_losses
+from napari_gimp.settings import InputError
 from napari_gimp.types import Sample
 
 Labels = Int[np.ndarray, " n"]
 Weights = Float[np.ndarray, " n"]
+GRADIENT = "gradient norm"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +47,10 @@ class Cases:
 
     def epoch(self, config: TrainConfig, generator: Generator) -> Iterator[list[int]]:
         """One epoch of batches, as indices."""
-        if self.groups is not None:
-            weights = np.ones(len(self.labels)) if self.weights is None else self.weights
-            return grouped_batches(self.groups, weights, config.batch_size, config.contrast_group, generator)
         drawn = self.weights if config.weigh == "sampling" else None
+        if self.groups is not None:
+            drawn = np.ones(len(self.labels)) if drawn is None else drawn
+            return grouped_batches(self.groups, drawn, config.batch_size, config.contrast_group, generator)
         return epoch_batches(self.labels, config.batch_size, generator, drawn, config.balance)
 
     def batch(self, chosen: list[int], stage: Stage, generator: Generator, share: Share) -> dict[str, Any]:
@@ -104,6 +106,7 @@ class Loop:
                 losses = _optimise(self.fabric, module, optimizer, _on_device(batch, self.fabric), self.generator)
                 schedule.step()
                 count += 1
+                _check_finite(self.name, count, losses, self.fabric)
                 record = Step(self.name, -(-count // per_epoch), count, steps, losses.pop("loss"), losses)
                 if count % per_epoch == 0:
                     record = self._end_epoch(record, running)
@@ -211,9 +214,20 @@ def _optimise(
     optimizer.zero_grad()
     with quiet():
         fabric.backward(losses["loss"])
-    fabric.clip_gradients(module, optimizer, max_norm=stage.config.clip, error_if_nonfinite=False)
+    norm = fabric.clip_gradients(module, optimizer, max_norm=stage.config.clip, error_if_nonfinite=False)
     optimizer.step()
-    return stage.share.means(losses)
+    return stage.share.means({**losses, GRADIENT: losses["loss"] if norm is None else norm})
+
+
+def _check_finite(name: StageName, step: int, losses: dict[str, float], fabric: Fabric) -> None:
+    """Stop before weights that are no numbers are kept; half precision skips such steps by itself."""
+    norm = losses.pop(GRADIENT)
+    if fabric.strategy.precision.precision == "16-mixed" or np.isfinite([losses["loss"], norm]).all():
+        return
+    raise InputError(
+        f"Training, stage {name}, step {step}: expected a finite loss and gradient, found {losses['loss']:.3g} and"
+        f" {norm:.3g}; look for extreme values in embeddings and expression, or give a lower learning rate."
+    )
 
 
 @contextmanager

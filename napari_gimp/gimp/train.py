@@ -15,6 +15,7 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Generator
 
+from napari_gimp.gimp.batches import large_groups
 from napari_gimp.gimp.contrast import ContrastStage
 from napari_gimp.gimp.devices import make_fabric as make_fabric
 from napari_gimp.gimp.loop import Cases, Labels, Loop, Watch, Weights, own_random
@@ -96,7 +97,8 @@ def pretrain_labels(
     shifts
         Raw embeddings of sites minus those of their type: N(0, 1) times a random row is added to a whole bag.
     groups
-        Number of each case's site and class: with ``config.contrast_weight`` its bags are told apart (`ContrastStage`).
+        Number of each case's site and class: with ``config.contrast_weight`` its bags are told apart (`ContrastStage`),
+        where at least two classes have a group of ``config.contrast_group`` cases.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def pretrain_labels(
         )
     if config.objective != "labels":
         model.config.check_mpm()
-    contrasts = groups is not None and config.contrast_weight > 0 and config.objective == "labels"
+    contrasts = groups is not None and can_contrast(labels, groups, config)
     added = None if shifts is None else torch.from_numpy(shifts)
     with own_random(generator, torch.device("cpu")):
         stage = LabelsStage(model, config, int(labels.max()) + 1, added)
@@ -118,6 +120,12 @@ def pretrain_labels(
             stage = ContrastStage(model, config, int(labels.max()) + 1, added, of_case)
     cases = Cases(samples, labels, weights, groups if contrasts else None)
     return Loop("labels", stage, config.epochs_pretrain, config.lr_pretrain, fabric, generator, keeper).fit(cases)
+
+
+def can_contrast(labels: Labels, groups: Labels, config: TrainConfig) -> bool:
+    """Whether pre-training tells bags of one site and class apart: where it is to, and two classes have such groups."""
+    wanted = config.contrast_weight > 0 and config.objective == "labels"
+    return wanted and large_groups(labels, groups, config.contrast_group)[2] > 1
 
 
 def finetune(
