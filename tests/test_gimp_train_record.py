@@ -1,5 +1,6 @@
 """What a training leaves behind: history, its picture, TensorBoard's log, and what a resumed run must share."""
 
+import hashlib
 import math
 import sys
 import types
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from conftest import write_tiny_cohort
 from PIL import Image
+from study_lab import make_cohort
 
 from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.gimp.steps import Step
@@ -17,8 +19,11 @@ from napari_gimp.gimp.trainconfig import TrainConfig
 from napari_gimp.settings import InputError
 from napari_gimp.study import record
 from napari_gimp.study.cohort import read_cohort
+from napari_gimp.study.folds import Fold
+from napari_gimp.study.foldstore import identity
 from napari_gimp.study.preparation import split_cases
-from napari_gimp.study.record import TensorBoardLog, curves, history_table, step_log, write_history
+from napari_gimp.study.record import TensorBoardLog, case_hash, curves, history_table, step_log, was_seen, write_history
+from napari_gimp.types import Case
 
 HISTORY = [
     Step("pretrain", 1, 1, 4, 3.0, {"reconstruction": 1.0, "triplet": 2.0, "active": 1.0, "image_margin": 0.1}),
@@ -109,3 +114,30 @@ def test_a_run_is_named_by_settings_cases_and_inputs(tmp_path):
     assert differs(identity(seed=1)) == {"seed"}
     assert differs(identity(training=replace(training, patches=3), seed=0)) == {"training"}
     assert differs(identity(split=split_cases(cohort, 0.3, 1), seed=0)) == {"training cases", "validation cases"}
+    relabelled = replace(cohort, cases=tuple(replace(case, label="solid") for case in cohort.cases))
+    assert differs(record.run_identity(relabelled, split, model, training, seed=0)) >= {"training cases"}
+    louder = replace(cohort, values=cohort.values + 1)
+    assert differs(record.run_identity(louder, split, model, training, seed=0)) == {"genes"}
+
+
+def test_a_run_is_named_by_what_its_bags_hold():
+    bags = [np.full((3, 4), i) for i in range(4)]
+    plain = record.features_identity(make_cohort([0, 1, 0, 1], bags=bags))
+    assert record.features_identity(make_cohort([0, 1, 0, 1], bags=[bag.copy() for bag in bags])) == plain
+    for changed in ([bags[0] + 1, *bags[1:]], [*bags[:1], bags[1][:2], *bags[2:]]):
+        cohort = make_cohort([0, 1, 0, 1], bags=changed)
+        assert record.features_identity(cohort) != plain
+        folds = [Fold("a", np.arange(2)), Fold("b", np.arange(2, 4))]
+        assert (
+            identity(cohort, folds, {})["cohort"] != identity(make_cohort([0, 1, 0, 1], bags=bags), folds, {})["cohort"]
+        )
+
+
+def test_a_patient_is_known_by_any_name_of_its_slides_and_samples():
+    named = [Case(name, (), None, None) for name in ("TCGA-05-4244", "TCGA-05-4244-01Z-00-DX1.svs", "TCGA-05-4245")]
+    whole, slide, other = named
+    assert case_hash(whole) == case_hash(slide) != case_hash(other)
+    assert was_seen(slide, {case_hash(whole)})
+    assert not was_seen(other, {case_hash(whole)})
+    old = hashlib.sha256(slide.case_id.encode()).hexdigest()[:16]  # as checkpoints named cases before
+    assert was_seen(slide, {old})

@@ -1,6 +1,7 @@
 """From pre-training to a cross-validation: what starts from what, what is refused, and what never sees a test case."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from made_cohort import drain, read, write_cohort
+from study_lab import make_cohort
 
 from napari_gimp.gimp.checkpoint import load_model, read_facts
 from napari_gimp.gimp.model import ModelConfig
@@ -17,12 +19,14 @@ from napari_gimp.study.ablation import FULL, ablate, rows_for
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.crossval import cross_validate
 from napari_gimp.study.directions import directions_for
+from napari_gimp.study.evaluating import evaluate_checkpoint
 from napari_gimp.study.fitting import fit
-from napari_gimp.study.folds import make_folds
+from napari_gimp.study.folds import Fold, make_folds
 from napari_gimp.study.gimpfold import GiMPFold
 from napari_gimp.study.inner import inner_folds
 from napari_gimp.study.plan import Plan
-from napari_gimp.study.pretraining import pretrain_cohort
+from napari_gimp.study.pretraining import _by_site, _shifts, pretrain_cohort
+from napari_gimp.study.record import case_hash
 from napari_gimp.study.training import train_cohort
 
 MODEL = ModelConfig(
@@ -84,6 +88,82 @@ def test_an_aggregator_that_has_seen_a_held_out_case_is_refused(cohorts: tuple[C
     drain(pretrain_cohort(cohort, out, replace(PLAN, training=replace(AGGREGATOR, epochs_pretrain=1, members=1))))
     with pytest.raises(InputError, match="has seen none of the cases held out, found 5"):
         drain(fit(cohort, np.arange(5, 60), replace(PLAN, init=out), held_out=np.arange(5)))
+
+
+def test_a_checkpoint_remembers_what_its_aggregator_has_seen(
+    cohorts: tuple[Cohort, Cohort], pretrained: Path, tmp_path: Path
+) -> None:
+    """Cases of the pre-training are cases of whatever starts from it, at any remove and by any name of the patient."""
+    plan = replace(PLAN, init=pretrained, training=replace(SMALL, members=1, epochs_genes=1), maps=False)
+    facts, _ = drain(train_cohort(cohorts[0].subset(np.arange(30)), tmp_path / "lung", plan))
+    assert set(facts.provenance["pretrain_cases"]) == {case_hash(case) for case in cohorts[1].cases}
+    other = cohorts[1].with_genes(cohorts[0].genes, cohorts[0].scale)
+    renamed = {"A": "LUAD", "B": "LUSC"}
+    cases = tuple(replace(case, label=renamed[str(case.label)]) for case in other.cases)
+    other = replace(other, cases=cases, classes=("LUAD", "LUSC"))
+    found, _ = drain(evaluate_checkpoint(tmp_path / "lung", other, "image", device="cpu"))
+    assert "Warning: 50 of the 50 cases were seen in pre-training: these figures are no test." in found.notes
+    with pytest.raises(InputError, match="found 3 of them among its own"):
+        drain(fit(other, np.arange(3, 50), replace(plan, init=tmp_path / "lung"), held_out=np.arange(3)))
+
+
+def test_no_fold_is_trained_where_a_later_one_would_be_refused(cohorts: tuple[Cohort, Cohort], tmp_path: Path) -> None:
+    cohort, out = cohorts[0], tmp_path / "seen"
+    few = cohort.subset(np.arange(50, 60))
+    drain(pretrain_cohort(few, out, replace(PLAN, training=replace(AGGREGATOR, epochs_pretrain=1, members=1))))
+    folds = [Fold("a", np.arange(30)), Fold("b", np.arange(30, 60))]
+    with pytest.raises(InputError, match="found 10 of them among its own"):
+        next(cross_validate(cohort, folds, GiMPFold(replace(PLAN, init=out)), tmp_path / "run", baselines=False))
+    assert not (tmp_path / "run").exists()
+
+
+def test_cases_without_a_site_share_none() -> None:
+    """Nobody knows whether two of them come from one hospital."""
+    rng = np.random.default_rng(0)
+    sites, labels = ["a"] * 6 + ["b"] * 6 + [None] * 12, np.arange(24) % 2
+    bags = [rng.normal(size=(3, 4)) + (site is None) * 50 for site in sites]
+    cohort = make_cohort(labels.tolist(), bags=bags, sites=sites)
+    weights, groups = _by_site(cohort)
+    assert sorted(np.bincount(groups)) == [1] * 12 + [3] * 4
+    np.testing.assert_allclose(weights[12:], 1.0)
+    cohort = make_cohort(labels.tolist() * 2, bags=bags * 2, sites=sites * 2)  # 6 of each site and class
+    shifts, _ = drain(_shifts(cohort, np.arange(48), None))
+    assert shifts.shape == (4, 4)
+    assert np.abs(shifts).max() < 5  # no pseudo-hospital of the unknown
+    nowhere = make_cohort([0, 1])
+    assert _by_site(nowhere) == (None, None)
+    assert drain(_shifts(nowhere, np.arange(2), None))[0] is None
+
+
+def test_the_record_says_how_many_groups_are_small(cohorts: tuple[Cohort, Cohort], tmp_path: Path) -> None:
+    training = replace(AGGREGATOR, epochs_pretrain=1, members=1, contrast_weight=1.0, contrast_group=5)
+    facts, _ = drain(
+        pretrain_cohort(cohorts[1].subset(np.arange(48)), tmp_path / "a", replace(PLAN, training=training))
+    )
+    said = "10 groups of one site and class, 2 of fewer than 5 cases; the large ones are of 2 of 2 classes"
+    assert facts.provenance["contrast"] == said
+
+
+def test_files_of_a_plan_are_named_by_what_they_hold(pretrained: Path, tmp_path: Path) -> None:
+    """A run does not go on with another checkpoint or table of the same name."""
+    said = []
+    for content in ("x", "y"):
+        folder = tmp_path / content
+        shutil.copytree(pretrained, folder / "aggregator")
+        with (folder / "aggregator" / "checkpoint.json").open("a") as card:
+            card.write("" if content == "x" else "\n")
+        for name in ("sets.gmt", "means.npz"):
+            (folder / name).write_text(content)
+        plan = replace(
+            PLAN, init=folder / "aggregator", groups=folder / "sets.gmt", directions_from=folder / "means.npz"
+        )
+        said.append(plan.to_json())
+    for key, name in {"init": "aggregator", "groups": "sets.gmt", "directions_from": "means.npz"}.items():
+        first, second = (str(settings[key]) for settings in said)
+        assert first.startswith(f"{name} ")
+        assert first != second
+    assert said[0]["init"].split()[1] == load_model(pretrained).id[:16]
+    assert replace(PLAN, init=tmp_path / "nowhere").to_json()["init"] == "nowhere"
 
 
 def test_an_aggregator_of_another_encoder_is_refused(pretrained: Path, tmp_path: Path) -> None:

@@ -62,6 +62,14 @@ class FoldModel(Protocol):
         """Train and predict."""
 
 
+@runtime_checkable
+class ChecksFolds(Protocol):
+    """A model that can tell beforehand that it will refuse a fold."""
+
+    def check(self, cohort: Cohort, folds: Sequence[Fold]) -> None:
+        """Raise what training would."""
+
+
 @memory_in_words
 def cross_validate(
     cohort: Cohort,
@@ -111,6 +119,8 @@ def cross_validate(
     began = time.monotonic()
     checked = check_folds(folds, cohort)
     check_modality(cohort, checked, modality)
+    if isinstance(model, ChecksFolds):
+        model.check(cohort, checked)
     table = None if directions_from is None else table_for(cohort, directions_from)
     rivals = rivals_of(baselines, table, directions)
     about = _about(settings, seed, baselines, directions_from, table, directions)

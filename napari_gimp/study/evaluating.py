@@ -22,7 +22,7 @@ from napari_gimp.study.evaluation import Evaluation, Probabilities, evaluate_pre
 from napari_gimp.study.folds import groups_of
 from napari_gimp.study.logits import cohort_logits
 from napari_gimp.study.memory import memory_in_words
-from napari_gimp.study.record import case_hash
+from napari_gimp.study.record import was_seen
 from napari_gimp.types import MODALITIES, CheckpointFacts, Modality, Progress
 
 
@@ -107,10 +107,11 @@ def _predictions_table(cohort: Cohort, probabilities: Probabilities) -> pd.DataF
 def _remarks(facts: CheckpointFacts, cohort: Cohort) -> tuple[str, ...]:
     """What the reader of the figures must know: synthetic data, cases trained on, other patches, missing genes."""
     kinds = {"trained on": "train_cases", "used to choose the epoch": "validation_cases"}
-    here = [case_hash(case) for case in cohort.cases]
-    seen = {words: len(set(here) & set(facts.provenance.get(key, ()))) for words, key in kinds.items()}
+    kinds |= {"seen in pre-training": "pretrain_cases"}
+    hashes = {words: set(facts.provenance.get(key, ())) for words, key in kinds.items()}
+    seen = {words: sum(was_seen(case, found) for case in cohort.cases) for words, found in hashes.items()}
     notes = [
-        f"Warning: {count} of the {len(here)} cases were {words}: these figures are no test."
+        f"Warning: {count} of the {len(cohort)} cases were {words}: these figures are no test."
         for words, count in seen.items()
         if count
     ]

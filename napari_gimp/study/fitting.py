@@ -18,7 +18,7 @@ from torch import Tensor
 
 from napari_gimp.genes.gmt import pathway_fragments, read_gmt
 from napari_gimp.gimp.calibrate import Calibration, calibrate, calibrate_parts
-from napari_gimp.gimp.checkpoint import LoadedModel, load_model
+from napari_gimp.gimp.checkpoint import LoadedModel
 from napari_gimp.gimp.ensemble import Ensemble
 from napari_gimp.gimp.model import GiMP
 from napari_gimp.gimp.parts import pathway_table
@@ -30,11 +30,12 @@ from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.directions import case_means, directions_for
 from napari_gimp.study.heads import fit_heads, inner_parts
+from napari_gimp.study.init import read_init
 from napari_gimp.study.logits import cohort_logits, cohort_parts
 from napari_gimp.study.pace import StepPace
 from napari_gimp.study.plan import Plan
 from napari_gimp.study.preparation import Scaling, Split, fit_scaling, split_cases
-from napari_gimp.study.record import case_hash, run_identity, step_log
+from napari_gimp.study.record import run_identity, step_log
 from napari_gimp.types import Progress
 
 Cases = Int[np.ndarray, " n"]
@@ -99,7 +100,7 @@ def fit(
     split = split_for(cohort, plan, cases)
     _check_classes(cohort, split.train)
     unseen = split.validation if held_out is None else np.union1d(split.validation, held_out)
-    init = _read_init(plan, cohort, unseen)
+    init = read_init(plan.init, cohort, unseen)
     directions = None
     if init is not None:
         plan = plan.with_aggregator(init.model.config)
@@ -162,28 +163,6 @@ def split_for(cohort: Cohort, plan: Plan, cases: Cases) -> Split:
     """Which of the cases choose the epoch: none where nothing is stopped early."""
     stops_early = plan.training.epochs_finetune > 0 and not plan.training.linear_heads
     return split_cases(cohort, plan.val_fraction if stops_early else 0.0, plan.seed, cases)
-
-
-def _read_init(plan: Plan, cohort: Cohort, held_out: Int[np.ndarray, " h"]) -> LoadedModel | None:
-    """The pre-trained checkpoint, if there is one and it fits and has not seen what is held out."""
-    if plan.init is None:
-        return None
-    init = load_model(plan.init)
-    named = init.facts.encoder is not None and cohort.encoder is not None
-    if init.facts.embedding_dim != cohort.embedding_dim or (named and init.facts.encoder != cohort.encoder):
-        raise InputError(
-            f"{plan.init}: expected a checkpoint of encoder {cohort.encoder or 'without a name'}"
-            f" ({cohort.embedding_dim}-d), as the cohort's bags, found {init.facts.encoder or 'no name'}"
-            f" ({init.facts.embedding_dim}-d); pre-train on bags of the same encoder."
-        )
-    seen = {*init.facts.provenance.get("train_cases", ()), *init.facts.provenance.get("validation_cases", ())}
-    held = [cohort.cases[i] for i in held_out if case_hash(cohort.cases[i]) in seen]
-    if held:
-        raise InputError(
-            f"{plan.init}: expected a checkpoint that has seen none of the cases held out, found {len(held)} of them"
-            f" among its own (say {held[0].case_id}); pre-train on other cases."
-        )
-    return init
 
 
 @dataclass(frozen=True, eq=False)

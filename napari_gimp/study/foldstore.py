@@ -21,6 +21,7 @@ from napari_gimp.files import remove, write_text_whole
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.folds import Fold
+from napari_gimp.study.record import features_identity
 from napari_gimp.types import MODALITIES, Modality, array_hash, fingerprint
 
 RUN, FOLDS, RESULT = "run.json", "folds", "result.json"
@@ -43,7 +44,7 @@ class StoredFold:
 def identity(cohort: Cohort, folds: Sequence[Fold], settings: Mapping[str, Any]) -> dict[str, str]:
     """Fingerprints of what a run depends on: equal for equal runs, and they say what differs."""
     cases = tuple((case.case_id, case.slide_ids, case.label, case.site) for case in cohort.cases)
-    table = (cohort.genes, cohort.scale, array_hash(cohort.values), cohort.encoder, cohort.embedding_dim)
+    table = (cohort.genes, cohort.scale, array_hash(cohort.values), features_identity(cohort))
     return {
         "cohort": fingerprint(cases, *table),
         "folds": fingerprint(tuple((fold.name, tuple(fold.test.tolist())) for fold in folds)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from napari_gimp.gimp.heads import OF_ANSWER
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.crossval import FoldResult
 from napari_gimp.study.fitting import Fitted, fit
+from napari_gimp.study.folds import Fold
+from napari_gimp.study.init import check_init
 from napari_gimp.study.logits import Logits, cohort_logits
 from napari_gimp.study.plan import Plan
 from napari_gimp.types import MODALITIES, Modality, Progress
@@ -27,6 +29,17 @@ class GiMPFold:
     """`FoldModel` of a plan; its decoder is left out, for a cross-validation draws no maps."""
 
     plan: Plan
+
+    def check(self, cohort: Cohort, folds: Sequence[Fold]) -> None:
+        """Before the first fold is trained: no fold may test a patient that the pre-trained checkpoint has seen.
+
+        Raises
+        ------
+        InputError
+            It has, or it does not fit.
+        """
+        if self.plan.init is not None:
+            check_init(self.plan.init, cohort, np.concatenate([fold.test for fold in folds]))
 
     def __call__(
         self, cohort: Cohort, train: Int[np.ndarray, " t"], test: Int[np.ndarray, " m"], folder: Path, seed: int

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from napari_gimp.gimp.card import CARD
 from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.gimp.trainconfig import TrainConfig
 from napari_gimp.settings import InputError
@@ -68,7 +70,7 @@ class Plan:
         return replace(self, model=replace(self.model, **{name: getattr(config, name) for name in AGGREGATOR}))
 
     def to_json(self) -> Mapping[str, Any]:
-        """For a record: settings as numbers and words, files by name."""
+        """For a record: settings as numbers and words, files by name and content."""
         files = {name: getattr(self, name) for name in ("init", "directions_from", "groups")}
         return {
             "preset": self.preset,
@@ -77,5 +79,11 @@ class Plan:
             "seed": self.seed,
             "val_fraction": self.val_fraction,
             "choose_directions": self.choose_directions,
-            **{name: None if path is None else path.name for name, path in files.items()},
+            **{name: None if path is None else named_by_content(path) for name, path in files.items()},
         }
+
+
+def named_by_content(path: Path) -> str:
+    """Name and hash of a file, or of the card of a checkpoint (which holds the hash of its weights)."""
+    file = path / CARD if path.is_dir() else path
+    return f"{path.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}" if file.is_file() else path.name

@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Float, Int
 
 from napari_gimp.files import is_first_process
-from napari_gimp.gimp.batches import sampling_weights
+from napari_gimp.gimp.batches import large_groups, sampling_weights
 from napari_gimp.gimp.calibrate import Calibration
 from napari_gimp.gimp.checkpoint import save_checkpoint
 from napari_gimp.gimp.model import GiMP
 from napari_gimp.gimp.sites import SiteDirections, site_shifts
-from napari_gimp.gimp.train import make_fabric, pretrain_labels
+from napari_gimp.gimp.train import can_contrast, make_fabric, pretrain_labels
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.directions import case_means, directions_for
@@ -63,7 +63,7 @@ def pretrain_cohort(
             " give --objective mpm."
         )
     fitted = yield from _fit(images, cases, plan, running, resume)
-    facts = checkpoint_facts(out.name, images, fitted, synthetic, {})
+    facts = checkpoint_facts(out.name, images, fitted, synthetic, {}, {"contrast": _contrast(images, plan)})
     if is_first_process():
         save_checkpoint(out, fitted.members, facts, typical=fitted.typical, overwrite=overwrite)
         write_history(out, [step for steps in fitted.history for step in steps])
@@ -104,19 +104,40 @@ def _by_site(cohort: Cohort) -> tuple[Float[np.ndarray, " n"] | None, Cases | No
     """How often a case is drawn, and the number of its site and class; None and None where no site is known."""
     if not any(case.site for case in cohort.cases):
         return None, None
-    sites = np.unique([case.site or "" for case in cohort.cases], return_inverse=True)[1]
+    sites = _sites(cohort)
     groups = np.unique(np.stack([cohort.labels, sites]), axis=1, return_inverse=True)[1].ravel()
     return sampling_weights(cohort.labels, sites), groups
+
+
+def _sites(cohort: Cohort) -> Cases:
+    """A number per site; of a case without one nobody knows whether it shares another's: it has its own."""
+    names = [("site", case.site) if case.site else ("case", case.case_id) for case in cohort.cases]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names])
+
+
+def _contrast(cohort: Cohort, plan: Plan) -> str:
+    """In words, for the record: whether bags of one site and class were told apart, and how many groups are small."""
+    training, groups = plan.training, _by_site(cohort)[1]
+    if groups is None or not training.contrast_weight or training.objective != "labels":
+        return "none"
+    every, large, classes = large_groups(cohort.labels, groups, training.contrast_group)
+    how = "" if can_contrast(cohort.labels, groups, training) else "none: "
+    return (
+        f"{how}{every} groups of one site and class, {every - large} of fewer than {training.contrast_group} cases;"
+        f" the large ones are of {classes} of {len(cohort.classes)} classes"
+    )
 
 
 def _shifts(
     cohort: Cohort, cases: Cases, directions: SiteDirections | None
 ) -> Generator[Progress, None, Float[np.ndarray, "A D"] | None]:
     """By how much the cohort's own sites differ from their type, beside the directions that are removed anyway."""
-    if not any(case.site for case in cohort.cases):
+    known = cases[[bool(cohort.cases[i].site) for i in cases]]
+    if not len(known):
         return None
-    means = yield from case_means(cohort, cases)
-    sites = np.array([cohort.cases[i].site or "" for i in means.cases])
+    means = yield from case_means(cohort, known)
+    sites = np.array([str(cohort.cases[i].site) for i in means.cases])
     types = np.array([str(cohort.cases[i].label) for i in means.cases])
     shifts, _ = site_shifts(means.mean, sites, types)
     return shifts.astype(np.float32) if len(shifts) else None

@@ -7,8 +7,8 @@ import importlib.util
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, astuple
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from napari_gimp.files import is_first_process, write_whole
+from napari_gimp.genes.barcodes import case_of
 from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.gimp.train import Step
 from napari_gimp.gimp.trainconfig import TrainConfig
 from napari_gimp.settings import InputError
 from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.preparation import Split
-from napari_gimp.types import Case
+from napari_gimp.types import Case, CheckpointFacts, array_hash, fingerprint
 
 
 def trained_on(cohort: Cohort, split: Split) -> str:
@@ -59,25 +60,46 @@ def _nameless_notes(cohort: Cohort) -> list[str]:
 
 
 def case_hash(case: Case) -> str:
-    """First 16 characters of the SHA-256 of a case's name."""
-    return hashlib.sha256(case.case_id.encode()).hexdigest()[:16]
+    """First 16 characters of the SHA-256 of a patient's name: the same whichever slide or sample a case is named by."""
+    return _short_hash(case_of(case.case_id))
+
+
+def was_seen(case: Case, hashes: Collection[str]) -> bool:
+    """Whether a patient is among hashed ones; older checkpoints hashed a case's name as it stood."""
+    return case_hash(case) in hashes or _short_hash(case.case_id) in hashes
+
+
+def cases_seen(facts: CheckpointFacts) -> tuple[str, ...]:
+    """Hashes of all cases that had a part in a checkpoint: its own and those of the aggregator it started from."""
+    kinds = ("train_cases", "validation_cases", "pretrain_cases")
+    return tuple(dict.fromkeys(name for kind in kinds for name in facts.provenance.get(kind, ())))
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def run_identity(
     cohort: Cohort, split: Split, model: ModelConfig, training: TrainConfig, **more: Any
 ) -> dict[str, Any]:
     """What must be the same for a training to go on from its running state: JSON values, cases as one hash."""
-    inputs = [[case_hash(cohort.cases[i]), bool(cohort.has_image[i]), bool(cohort.has_genes[i])] for i in split.train]
-    held = [case_hash(cohort.cases[i]) for i in split.validation]
+    inputs, held = ([astuple(cohort.cases[i]) for i in part] for part in (split.train, split.validation))
     named = {
         "training cases": inputs,
         "validation cases": held,
-        "genes": [*cohort.genes, cohort.scale],
-        "features": [cohort.encoder, cohort.embedding_dim],
+        "genes": [*cohort.genes, cohort.scale, array_hash(cohort.values)],
+        "features": features_identity(cohort),
         "classes": list(cohort.classes),
     }
-    hashed = {name: hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16] for name, value in named.items()}
+    hashed = {name: _short_hash(json.dumps(value)) for name, value in named.items()}
     return {"model": asdict(model), "training": asdict(training), **hashed, **more}
+
+
+def features_identity(cohort: Cohort) -> str:
+    """Fingerprint of a cohort's bags without reading all: patches of each slide, features of the first and last."""
+    ends = [cohort.features.read(slide).features for slide in (*cohort.slides[:1], *cohort.slides[-1:])]
+    rows = tuple(cohort.patches_per_slide().tolist())
+    return fingerprint(cohort.encoder, cohort.embedding_dim, cohort.slides, rows, *map(array_hash, ends))
 
 
 CURVES: Mapping[str, tuple[str, ...]] = {"loss": (), "share": ("accuracy", "active"), "margin": ("image_margin",)}

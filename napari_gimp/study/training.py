@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from napari_gimp.study.folds import groups_of
 from napari_gimp.study.leaks import check_leaks
 from napari_gimp.study.memory import memory_in_words
 from napari_gimp.study.plan import Plan
-from napari_gimp.study.record import provenance, trained_on, write_history
+from napari_gimp.study.record import cases_seen, provenance, trained_on, write_history
 from napari_gimp.types import CheckpointFacts, Progress
 
 
@@ -54,9 +54,10 @@ def train_cohort(
     """
     plan = plan or Plan()
     running = check_out(out, overwrite, resume)
+    before = () if plan.init is None else cases_seen(read_facts(plan.init))
     fitted = yield from fit(cohort, np.arange(len(cohort)), plan, state=running, resume=resume)
     metrics = yield from _validation_figures(fitted, cohort)
-    facts = checkpoint_facts(out.name, cohort, fitted, synthetic, metrics)
+    facts = checkpoint_facts(out.name, cohort, fitted, synthetic, metrics, {"pretrain_cases": list(before)})
     if is_first_process():
         calibration = fitted.calibration.to_json()
         save_checkpoint(
@@ -93,9 +94,10 @@ def check_out(out: Path, overwrite: bool, resume: bool = False) -> Path:
 
 
 def checkpoint_facts(
-    name: str, cohort: Cohort, fitted: Fitted, synthetic: str, metrics: dict[str, Any]
+    name: str, cohort: Cohort, fitted: Fitted, synthetic: str, metrics: dict[str, Any], more: Mapping[str, Any]
 ) -> CheckpointFacts:
-    """What a checkpoint says of itself."""
+    """What a checkpoint says of itself; ``more`` goes into its provenance."""
+    own = provenance(cohort, fitted.split, fitted.plan.training, fitted.scaling.has_places)
     return CheckpointFacts(
         name,
         cohort.classes,
@@ -108,7 +110,7 @@ def checkpoint_facts(
         trained_on(cohort, fitted.split),
         synthetic,
         metrics,
-        provenance(cohort, fitted.split, fitted.plan.training, fitted.scaling.has_places) | _how(fitted),
+        {**own, **_how(fitted), **more},
         fitted.group_names,
         fitted.reconstructs,
     )
