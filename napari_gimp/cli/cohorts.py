@@ -100,7 +100,8 @@ def train(
     plan = replace(plan, tensorboard=tensorboard)
     tell(leak_warnings(read, plan))
     facts = drain(train_cohort(read, out, plan, overwrite=overwrite, resume=resume, synthetic=_kind(case_kind)))
-    print(f"{out}: {', '.join(facts.classes)}; validation {json.dumps(facts.metrics, default=float)}")
+    found = json.dumps(facts.metrics, default=float) if facts.metrics else "none (no case was held out)"
+    print(f"{out}: {', '.join(facts.classes)}; validation: {found}")
 
 
 @app.command

@@ -181,7 +181,7 @@ class CrossValidation:
             )
             for name, found in self.comparison.items()
         ]
-        return "\n".join([*lines, *self.notes])
+        return "\n".join(lines)
 
     @property
     def predictions(self) -> pd.DataFrame:

@@ -144,7 +144,8 @@ class _Inner:
             if not teaches(self.cohort, learn):
                 continue
             network, generator = build(plan.seed), torch.Generator().manual_seed(plan.seed)
-            pace, samples = StepPace(f" (inner fold {fold.name})"), self.cohort.samples(learn, "genes")
+            pace = StepPace(f" (inner fold {fold.name} of {len(self.folds)})")
+            samples = self.cohort.samples(learn, "genes")
             for step in train_genes(network, samples, self.cohort.labels[learn], plan.training, fabric, generator):
                 yield pace.progress(step)
             found[held] = gene_logits(network, self.cohort.values[held])
