@@ -70,7 +70,19 @@ def train(cohort: Path, out: Path, settings: Sequence[str], seed: int) -> None:
         str(seed),
         "--overwrite",
     ]
-    command("train", "--cohort", cohort, "--features", cohort.parent / "features", "--out", out, *options, *chosen)
+    command(
+        "train",
+        "--preset",
+        "paper",
+        "--cohort",
+        cohort,
+        "--features",
+        cohort.parent / "features",
+        "--out",
+        out,
+        *options,
+        *chosen,
+    )
 
 
 def evaluate(checkpoint: Path, cohort: Path) -> dict[str, float]:
