@@ -150,10 +150,6 @@ class GiMP(nn.Module):
             fragment_attention=None if profile is None else profile.fragment_attention,
         )
 
-    def _expression(self, genes: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
-        scaled: Tensor = self.gene_scaling(genes)
-        return scaled
-
     def _profile(self, expression: Float[Tensor, "B G"]) -> GeneTokens:
         assert self.gene_encoder is not None  # the model knows genes
         tokens: GeneTokens = self.gene_encoder(expression)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.gimp.trainconfig import TrainConfig
 
 PresetName = Literal["small", "paper"]
-PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)
 
 PAPER_SLIDES, PAPER_PATCHES, PAPER_GENES = 500, 1000, 10_000
 """From so many slides with so many patches (median) and genes on, the paper's sizes can be learned."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from napari_gimp.study.cohort import Cohort
 from napari_gimp.study.folds import Fold
 from napari_gimp.study.inner import inner_folds
 from napari_gimp.study.plan import Plan
-from napari_gimp.types import Progress
+from napari_gimp.types import Case, Progress
 
 CHOICES = (0, 5, 10, 20, 40)
 """Numbers of directions that are compared in inner folds."""
@@ -68,10 +68,17 @@ def _given_table(cohort: Cohort, train: Int[np.ndarray, " n"], plan: Plan) -> Sl
     assert plan.directions_from is not None
     table = read_slide_means(plan.directions_from)
     check_table(cohort, table, plan.directions_from.name)
-    known = {case_of(name) for i in train for name in (cohort.cases[i].case_id, *cohort.cases[i].slide_ids)}
-    others = {case_of(name) for case in cohort.cases for name in (case.case_id, *case.slide_ids)} - known
-    keep = np.array([case_of(str(slide)) not in others for slide in table.slide_id])
-    return table if keep.all() else table.rows(keep)
+    return without_patients(table, patients_of(cohort.cases) - patients_of([cohort.cases[i] for i in train]))
+
+
+def patients_of(cases: Sequence[Case]) -> set[str]:
+    """The patients of some cases, by any of their names."""
+    return {case_of(name) for case in cases for name in (case.case_id, *case.slide_ids)}
+
+
+def without_patients(table: SlideMeans, patients: set[str]) -> SlideMeans:
+    """A table without the slides of these patients."""
+    return table.rows(np.array([case_of(str(slide)) not in patients for slide in table.slide_id], bool))
 
 
 def _own_table(cohort: Cohort, means: CaseMeans) -> SlideMeans | None:

@@ -45,7 +45,6 @@ def provenance(cohort: Cohort, split: Split, training: TrainConfig, has_places: 
     return {
         "training": asdict(training),
         "has_places": has_places,
-        "split": "random by case, stratified by label and inputs; sites are not kept apart",
         "train_cases": [case_hash(cohort.cases[i]) for i in split.train],
         "validation_cases": [case_hash(cohort.cases[i]) for i in split.validation],
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},

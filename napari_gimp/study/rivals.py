@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from napari_gimp.genes.barcodes import case_of
 from napari_gimp.gimp.sites import MIN_SLIDES, SiteDirections, SlideMeans, fit_directions, read_slide_means
 from napari_gimp.study.baselines import Inputs, gather_inputs, run_baselines
 from napari_gimp.study.cohort import Cohort
-from napari_gimp.study.directions import check_table
+from napari_gimp.study.directions import check_table, patients_of, without_patients
 from napari_gimp.types import Progress
 
 DIRECTIONS = 20
@@ -62,9 +61,7 @@ def table_for(cohort: Cohort, path: Path) -> SlideMeans:
     """
     table = read_slide_means(path)
     check_table(cohort, table, path.name)
-    patients = {case_of(name) for case in cohort.cases for name in (case.case_id, *case.slide_ids)}
-    keep = np.array([case_of(str(slide)) not in patients for slide in table.slide_id], bool)
-    return SlideMeans(table.mean[keep], table.site[keep], table.type[keep], table.slide_id[keep], None, table.encoder)
+    return without_patients(table, patients_of(cohort.cases))
 
 
 def table_directions(table: SlideMeans, k: int) -> SiteDirections | None:
