@@ -1,9 +1,9 @@
 """Does pre-training help on real patients? Image only, whole hospitals held out; frozen or fine-tuned; several seeds.
 
-    python tests/benchmarks/bench_pretraining.py SHARED WORKFOLDER [--seeds 5] [--rows frozen|tuned|all]
+    python tests/benchmarks/bench_pretraining.py SHARED WORKFOLDER [--seeds 5] [--rows frozen|tuned|all] [--where here|elsewhere|all]
 
 SHARED holds ``tcga_nsclc/`` and ``pancancer/``. Every cross-validation lies in WORKFOLDER and is not run again, so a
-run that was killed goes on. All sizes are those of the preset ``small`` with one member; all embeddings have the same
+run that was killed goes on; ``--where`` makes only the rows pre-trained on the training slides, or on other cancers. All sizes are those of the preset ``small`` with one member; all embeddings have the same
 20 site directions removed, estimated on other cancers. Nothing is chosen by these figures.
 """
 
@@ -51,15 +51,17 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", choices=("frozen", "tuned", "all"), default="all")
+    parser.add_argument("--where", choices=("here", "elsewhere", "all"), default="all")
     given = parser.parse_args()
+    here, elsewhere = (HERE if given.where != "elsewhere" else {}), (ELSEWHERE if given.where != "here" else {})
     study = Study(given.shared, given.work)
     kinds = {"frozen": FROZEN, "tuned": TUNED} if given.rows == "all" else {given.rows: globals()[given.rows.upper()]}
     print(f"{'pre-training':58}{'then':8}{'seeds':>6}  accuracy          AUC")
     for then, training in kinds.items():
-        for name in HERE:
+        for name in here:
             where = "nothing" if name == "none" else f"{name}, on the training slides"
             study.show(where, then, [study.here(name, then, training, seed) for seed in range(given.seeds)])
-        for name in ELSEWHERE:
+        for name in elsewhere:
             found = [study.elsewhere(name, then, training, seed) for seed in range(given.seeds)]
             study.show(f"{name}, on other cancers", then, found)
 
