@@ -1,10 +1,12 @@
 """Does pre-training help on real patients? Image only, whole hospitals held out; frozen or fine-tuned; several seeds.
 
-    python tests/benchmarks/bench_pretraining.py SHARED WORKFOLDER [--seeds 5] [--rows frozen|tuned|all] [--where here|elsewhere|all]
+    python tests/benchmarks/bench_pretraining.py SHARED WORKFOLDER [--seeds 5] [--rows frozen|tuned|all]
+                                                 [--where here|elsewhere|all]
 
 SHARED holds ``tcga_nsclc/`` and ``pancancer/``. Every cross-validation lies in WORKFOLDER and is not run again, so a
-run that was killed goes on; ``--where`` makes only the rows pre-trained on the training slides, or on other cancers. All sizes are those of the preset ``small`` with one member; all embeddings have the same
-20 site directions removed, estimated on other cancers. Nothing is chosen by these figures.
+run that was killed goes on; ``--where`` makes only the rows pre-trained on the training slides, or on other cancers.
+All sizes are those of the preset ``small`` with one member; all embeddings have the same 20 site directions removed,
+estimated on other cancers. Nothing is chosen by these figures.
 """
 
 import argparse
