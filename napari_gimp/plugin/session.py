@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from psygnal import Signal
+
 from napari_gimp.encoders.load import encoder_names
 from napari_gimp.genes import Expression, align
 from napari_gimp.settings import InputError, check_settings, setting
@@ -198,23 +200,28 @@ def _profile_reason(choices: Choices) -> str:
 
 
 class Session:
-    """The choices, the run in progress and the last result with its request; ``listen`` is called after every change.
+    """The choices, the run in progress and the last result with its request.
 
+    Says ``changed`` after every change of the choices or of the run, ``result_changed`` when there is another result.
     A run has a number. Only the newest run's answers count: :meth:`is_current` says so, :meth:`end` outdates it.
     """
 
-    def __init__(self, choices: Choices | None = None, listen: Callable[[], None] = lambda: None) -> None:
+    changed = Signal()
+    result_changed = Signal()
+
+    def __init__(self, choices: Choices | None = None, listen: Callable[[], None] | None = None) -> None:
         self.choices = choices or Choices()
         self.prediction: Prediction | None = None
         self.origin: Request | None = None
         self.request: Request | None = None
-        self.listen = listen
+        if listen is not None:
+            self.changed.connect(listen)
         self._number = 0
 
     def change(self, **choices: Any) -> None:
         """Replace some of the choices."""
         self.choices = replace(self.choices, **choices)
-        self.listen()
+        self.changed.emit()
 
     @property
     def running(self) -> bool:
@@ -240,7 +247,7 @@ class Session:
         self._number += 1
         request = Request(self._number, chosen.path, chosen.slide, chosen.checkpoint, chosen, drawn)
         self.request = request
-        self.listen()
+        self.changed.emit()
         return request
 
     def is_current(self, number: int) -> bool:
@@ -250,9 +257,15 @@ class Session:
     def accept(self, prediction: Prediction, origin: Request) -> None:
         """Take a result, partial or whole, of this request: it stays that slide's whatever is chosen later."""
         self.prediction, self.origin = prediction, origin
+        self.result_changed.emit()
+
+    def drop_result(self) -> None:
+        """There is no result any more."""
+        self.prediction = self.origin = None
+        self.result_changed.emit()
 
     def end(self) -> None:
         """The run is over, or no longer wanted: what still comes from it is stale."""
         self._number += 1
         self.request = None
-        self.listen()
+        self.changed.emit()

@@ -76,7 +76,7 @@ class Shown:
         shown = self.session.prediction
         of_slide = shown is not None and shown.slide.identity == identity
         if of_slide:
-            self.session.prediction = self.session.origin = None
+            self.session.drop_result()
             self.panel.result.setVisible(False)
         there = self.canvas.has(lambda tag: layers.is_result(tag, identity))
         self.canvas.drop(lambda tag: layers.is_result(tag, identity))

@@ -1,4 +1,4 @@
-"""The analysis widget: the one object that holds viewer, session and workers and joins them."""
+"""The analysis widget: the one object that joins the panel with viewer, session and workers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from typing import Any
 import napari.viewer
 from napari.layers import Layer
 from napari.settings import get_settings
-from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout
 
 from napari_gimp import words
 from napari_gimp.encoders.load import encoder_names
 from napari_gimp.plugin import job, layers
-from napari_gimp.plugin.canvas import Canvas
+from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.drawn import belongs, claim_when_drawn, is_drawn, rescale
-from napari_gimp.plugin.faces import ClosingWatch, show_session
+from napari_gimp.plugin.faces import show_session
 from napari_gimp.plugin.fitting import Fit
-from napari_gimp.plugin.host import attend, shows, slide_layers, slide_of
+from napari_gimp.plugin.host import shows, slide_layers, slide_of
 from napari_gimp.plugin.inputs import Inputs
-from napari_gimp.plugin.jobs import Jobs
 from napari_gimp.plugin.panel import Panel
 from napari_gimp.plugin.preferences import preferences
-from napari_gimp.plugin.session import Choices, Request, Session
+from napari_gimp.plugin.session import Request
 from napari_gimp.plugin.shown import Shown
 from napari_gimp.plugin.sight import Sight
 from napari_gimp.plugin.tissue_choice import TissueChoice
@@ -36,30 +34,26 @@ from napari_gimp.types import Prediction, Progress, SlideFacts, check_mpp
 LOG = logging.getLogger("napari_gimp")
 
 
-class GimpWidget(QWidget):
+class GimpWidget(Dock):
     """Choose a slide, a gene profile and a checkpoint; run GiMP beside the window; see the maps on the tissue."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        wished = preferences()
-        self.viewer, self.canvas, self.jobs = viewer, Canvas(viewer), Jobs()
+        super().__init__(viewer)
+        wished, desk = preferences(), self.desk
+        self.viewer, self.canvas, self.jobs, self.session = viewer, desk.canvas, desk.jobs, desk.session
         self.panel = Panel(encoder_names(), wished.device, wished.encoder)
-        self.session = Session(
-            Choices(device=wished.device, cache=wished.cache / "bags", cache_gb=wished.cache_gb), self._show
-        )
         self.inputs = Inputs(self.panel, self.session, self.jobs, self._report_beside, self._fail)
         self.shown = Shown(self.panel, self.canvas, self.session)
         self._layer: Layer | None = None
         self.tissue = TissueChoice(viewer, self.canvas, self.panel, self.session)
         self._said_beside: list[str] = []
         self._stop_run: Callable[[], None] = lambda: None
-        self._closing = ClosingWatch(self, self._close)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panel)
-        attend(viewer)
         self._fit, self._sight = Fit(viewer, self), Sight(viewer, self.canvas)
+        desk.before_closing.append(self._fit.stop)
         self._connect()
         self.inputs.load_checkpoint(None)
         self._model_changed()
@@ -67,7 +61,10 @@ class GimpWidget(QWidget):
         self.jobs.start(job.warm_up, returned=lambda _: None, errored=lambda error: LOG.info("no warm-up: %s", error))
 
     def _connect(self) -> None:
-        panel = self.panel
+        panel, desk = self.panel, self.desk
+        self.hear(desk.session.changed, self._show)
+        self.hear(desk.said, self._say)
+        self.hear(desk.failed, self._fail)
         panel.slide.slide_chosen.connect(self._choose_slide)
         panel.slide.mpp_given.connect(self.give_mpp)
         panel.slide.edit_tissue.connect(lambda: self._sane(self.tissue.edit))
@@ -281,17 +278,6 @@ class GimpWidget(QWidget):
 
     def _show(self) -> None:
         show_session(self.panel, self.session)
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """The main window is known once the widget is docked: its closing ends the run."""
-        super().showEvent(event)
-        self._closing.watch(self.window())
-
-    def _close(self) -> None:
-        self.session.end()
-        self._fit.stop()
-        self.canvas.stop()
-        self.jobs.stop()
 
 
 def _load_in_background(wanted: bool) -> None:

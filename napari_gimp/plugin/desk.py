@@ -1,0 +1,121 @@
+"""What everything in one window shares: viewer, session, workers, and the news that the docks listen to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import napari.viewer
+from napari.utils.notifications import show_error, show_info
+from psygnal import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_gimp import words
+from napari_gimp.plugin.canvas import Canvas
+from napari_gimp.plugin.faces import ClosingWatch
+from napari_gimp.plugin.host import attend
+from napari_gimp.plugin.jobs import Jobs
+from napari_gimp.plugin.preferences import preferences
+from napari_gimp.plugin.session import Choices, Session
+from napari_gimp.types import Prediction
+
+LOG = logging.getLogger("napari_gimp")
+_DESKS: WeakKeyDictionary[napari.viewer.Viewer, Desk] = WeakKeyDictionary()
+
+
+class Desk:
+    """One per viewer, whoever asks first: the panel or a dock.
+
+    Attributes
+    ----------
+    session
+        What is chosen, what runs, and the result; says ``changed`` and ``result_changed``.
+    map_shown
+        The `maps.PatchMap` in sight, or None; said when it changes.
+    patch_hovered, patch_chosen
+        Index of a patch of `result`, None when the cursor leaves the patches; chosen by a click, a table, a gallery.
+    """
+
+    map_shown = Signal(object)
+    patch_hovered = Signal(object)
+    patch_chosen = Signal(object)
+    said = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        wished = preferences()
+        self.viewer, self.canvas, self.jobs = viewer, Canvas(viewer), Jobs()
+        self.session = Session(Choices(device=wished.device, cache=wished.cache / "bags", cache_gb=wished.cache_gb))
+        self.before_closing: list[Callable[[], object]] = []
+        self._closing: ClosingWatch | None = None
+        attend(viewer)
+
+    @property
+    def result(self) -> Prediction | None:
+        """The result of the chosen slide, partial or whole; None while there is none."""
+        found, chosen = self.session.prediction, self.session.choices.slide
+        return found if found is not None and chosen is not None and found.slide.identity == chosen.identity else None
+
+    def say(self, sentence: str) -> None:
+        """A sentence for the user: in the panel where it is open, else napari's own way."""
+        if len(self.said):
+            self.said.emit(sentence)
+        else:
+            show_info(sentence)
+
+    def fail(self, error: Exception) -> None:
+        """One sentence in the panel where it is open, else napari's own way; everything else in the log."""
+        if len(self.failed):
+            self.failed.emit(error)
+        else:
+            LOG.error("%s", error, exc_info=error)
+            show_error(words.error_words(error))
+
+    def watch(self, window: QWidget) -> None:
+        """Close with this main window."""
+        if self._closing is None:
+            self._closing = ClosingWatch(window, self.close)
+        self._closing.watch(window)
+
+    def close(self) -> None:
+        """End what runs and wait for it; the viewer is about to go."""
+        for act in self.before_closing:
+            act()
+        self.session.end()
+        self.canvas.stop()
+        self.jobs.stop()
+
+
+def desk_of(viewer: napari.viewer.Viewer) -> Desk:
+    """The desk of a viewer, made when it is first asked for."""
+    if viewer not in _DESKS:
+        _DESKS[viewer] = Desk(viewer)
+    return _DESKS[viewer]
+
+
+class Dock(QWidget):
+    """A dock of the window: knows its desk, lets go of its news when it is closed."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.desk = desk_of(viewer)
+        self._heard: list[tuple[Any, Callable[..., object]]] = []
+        self.destroyed.connect(lambda _=None, heard=self._heard: _let_go(heard))
+
+    def hear(self, signal: Any, act: Callable[..., object]) -> None:
+        """Call ``act`` at every piece of news for as long as this dock lives (psygnal or napari signals)."""
+        signal.connect(act)
+        self._heard.append((signal, act))
+
+    def showEvent(self, event: Any) -> None:
+        """The main window is known once the dock is in it: its closing ends what runs."""
+        super().showEvent(event)
+        self.desk.watch(self.window())
+
+
+def _let_go(heard: list[tuple[Any, Callable[..., object]]]) -> None:
+    for signal, act in heard:
+        signal.disconnect(act)
+    heard.clear()
