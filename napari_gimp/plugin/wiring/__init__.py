@@ -1,0 +1,1 @@
+"""What joins each dock with the desk: one class a dock, made by napari with its viewer."""
