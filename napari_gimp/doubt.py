@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from napari_gimp.types import Modality, Prediction
-from napari_gimp.words import MODALITY_WORDS, share
+from napari_gimp.words import share
 
 UNLIKE = 0.95
 """From this share of the training cases on, a case counts as unlike them."""
@@ -120,8 +120,8 @@ def _agreement(doubt: Doubt) -> str:
     image, genes = (f"{doubt.opinions[name][0]} {share(doubt.opinions[name][1])}" for name in ("image", "genes"))
     if not doubt.disagree:
         return f"Image alone ({image}) and genes alone ({genes}) agree."
-    follows = [MODALITY_WORDS[name] for name in ("image", "genes") if doubt.opinions[name][0] == doubt.called]
-    joint = f"follows {follows[0].removesuffix(' only')}" if follows else "follows neither"
+    follows = [f"the {name}" for name in ("image", "genes") if doubt.opinions[name][0] == doubt.called]
+    joint = f"follows {follows[0] if follows else 'neither'}"
     return f"Image and genes disagree: the image alone says {image}, the genes alone {genes}; together it {joint}."
 
 

@@ -285,3 +285,26 @@ def test_a_kill_while_writing_leaves_the_old_or_the_new(tmp_path: Path):
     assert read_prediction(path).provenance["run"] >= 3
     write_prediction(path, small())
     assert [item.name for item in tmp_path.iterdir()] == ["p.result"]
+
+
+def test_a_request_knows_the_key_of_its_result_before_it_runs(tiny, tmp_path: Path):
+    from napari_gimp import pipeline
+    from napari_gimp.console import drain
+    from napari_gimp.slides import open_slide
+
+    profile = pipeline.read_profile(tiny.profile, tiny.slide.stem)
+    plan = pipeline.Analysis(tiny.checkpoint, cache=tmp_path / "bags")
+    with open_slide(tiny.slide) as slide:
+        key = pipeline.request_key(slide.facts, plan, profile=profile)
+        assert find_prediction(tmp_path, key) is None
+        prediction = drain(pipeline.analyse(slide, plan, profile=profile), "")
+        keep_prediction(tmp_path, key, prediction)
+        again = pipeline.request_key(slide.facts, replace(plan, device="cpu", batch_size=3), profile=profile)
+        assert same(find_prediction(tmp_path, again), prediction)
+        others = [
+            pipeline.request_key(slide.facts, plan),
+            pipeline.request_key(slide.facts, replace(plan, stride=0.5), profile=profile),
+        ]
+        (ready,) = (tmp_path / "bags").rglob("*.h5")
+        others.append(pipeline.request_key(slide.facts, replace(plan, bag=ready), profile=profile))
+    assert len({key, *others}) == 4

@@ -117,6 +117,17 @@ def read_config(folder: Path) -> ModelConfig:
     return config_of(read_card(Path(folder)), Path(folder))
 
 
+def checkpoint_id(folder: Path) -> str:
+    """Hash (hex) that changes with the weights and the card of a checkpoint; the card holds the weights' own hash.
+
+    Raises
+    ------
+    OSError
+        The card cannot be read.
+    """
+    return hashlib.sha256((Path(folder) / CARD).read_bytes()).hexdigest()
+
+
 def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
     """Rebuild the members from their checkpoint alone, in evaluation mode, calibrated.
 
@@ -146,8 +157,7 @@ def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
         raise CheckpointError(f"{folder}: the weights do not fit the model that {CARD} describes; {AGAIN}") from error
     for member in model.members:
         member.classifier.calibrate(card.get("calibration") or {})
-    identity = hashlib.sha256((folder / CARD).read_bytes()).hexdigest()
-    return LoadedModel(model.to(target).eval(), facts, identity, typical)
+    return LoadedModel(model.to(target).eval(), facts, checkpoint_id(folder), typical)
 
 
 def _check_fit(model: GiMP, facts: CheckpointFacts) -> None:
