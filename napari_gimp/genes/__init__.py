@@ -10,3 +10,4 @@ from napari_gimp.genes.matching import choose_sample as choose_sample
 from napari_gimp.genes.matching import match_case as match_case
 from napari_gimp.genes.matrix import Expression as Expression
 from napari_gimp.genes.reading import read_expression as read_expression
+from napari_gimp.genes.reference import GeneReference as GeneReference

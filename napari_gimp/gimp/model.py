@@ -10,6 +10,8 @@ masked patches -> their embeddings                  decoder, here
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -129,23 +131,52 @@ class GiMP(nn.Module):
         self._check(embeddings, genes, masked)
         batch = len(embeddings) if embeddings is not None else len(genes) if genes is not None else 0
         image = None if embeddings is None else self._image(embeddings, cells, padding, masked)
-        expression = None if genes is None or not self.genes else self.gene_scaling(genes)
-        profile = None if expression is None else self._profile(expression)
         real = None if embeddings is None else real_patches(embeddings, padding).any(1)
-        known = None if genes is None else ~genes.isnan().all(1)
-        image_branch = self._branch(None if image is None else image.cls, has_image, real, self.absent_image, batch)
-        gene_branch = self._branch(None if profile is None else profile.cls, has_genes, known, self.absent_genes, batch)
-        return GiMPOutput(
-            answers=self.classifier.answers(image_branch, gene_branch, expression),
-            parts=self.classifier.parts(image_branch, gene_branch, expression),
-            cls_image=image_branch.cls,
-            cls_genes=gene_branch.cls,
-            has_image=image_branch.present,
-            has_genes=gene_branch.present,
+        branch = self._branch(None if image is None else image.cls, has_image, real, self.absent_image, batch)
+        return replace(
+            self._joined(branch, genes, has_genes),
             projected=None if image is None else image.projected,
             patch_tokens=None if image is None else image.tokens,
             class_attention=None if image is None else image.class_attention,
             predicted=None if image is None or masked is None else in_chunks(self.decoder, image.tokens),
+        )
+
+    def beside_image(self, image: GiMPOutput, genes: Float[Tensor, "B G"] | None) -> GiMPOutput:
+        """The same cases with other genes: what a pass found in the image is taken over, never computed again.
+
+        Equal to a whole pass, but for what grows with the patches, which is left out.
+
+        Parameters
+        ----------
+        image
+            Of a pass over the image, whatever genes it had.
+        genes
+            As for a pass; None: the image alone.
+
+        Raises
+        ------
+        InputError
+            Another number of genes than the model's.
+        """
+        self._check(None, genes, None, is_seen=True)
+        return self._joined(Branch(image.cls_image, image.has_image, self.absent_image), genes, None)
+
+    def _joined(
+        self, image: Branch, genes: Float[Tensor, "B G"] | None, has_genes: Bool[Tensor, " B"] | None
+    ) -> GiMPOutput:
+        """Gene branch and head."""
+        expression = None if genes is None or not self.genes else self.gene_scaling(genes)
+        profile = None if expression is None else self._profile(expression)
+        known = None if genes is None else ~genes.isnan().all(1)
+        cls = None if profile is None else profile.cls
+        branch = self._branch(cls, has_genes, known, self.absent_genes, len(image.cls))
+        return GiMPOutput(
+            answers=self.classifier.answers(image, branch, expression),
+            parts=self.classifier.parts(image, branch, expression),
+            cls_image=image.cls,
+            cls_genes=branch.cls,
+            has_image=image.present,
+            has_genes=branch.present,
             group_attention=None if profile is None else profile.group_attention,
             fragment_attention=None if profile is None else profile.fragment_attention,
         )
@@ -183,8 +214,10 @@ class GiMP(nn.Module):
         tokens: PatchTokens = self.aggregator(embeddings, cells, padding, masked)
         return tokens
 
-    def _check(self, embeddings: Tensor | None, genes: Tensor | None, masked: Tensor | None) -> None:
-        if embeddings is None and genes is None:
+    def _check(
+        self, embeddings: Tensor | None, genes: Tensor | None, masked: Tensor | None, *, is_seen: bool = False
+    ) -> None:
+        if embeddings is None and genes is None and not is_seen:
             raise InputError("GiMP: expected patch embeddings, a gene profile or both, found neither.")
         if embeddings is not None and embeddings.shape[-1] != self.embedding_dim:
             raise InputError(

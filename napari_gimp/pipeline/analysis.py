@@ -31,6 +31,7 @@ from napari_gimp.types import (
     Profile,
     Progress,
     Scale,
+    SlideFacts,
     Tissue,
 )
 
@@ -75,6 +76,32 @@ def analyse(
         Whatever does not fit together, before any long work begins where that can be known.
     """
     began = time.monotonic()
+    prepared = yield from prepare(slide, plan, profile=profile, drawn=drawn)
+    embedded = time.monotonic()
+    prediction = yield from predict(prepared.bag, prepared.facts, prepared.loaded, prepared.genes, plan.maps)
+    seconds = {"embedding": embedded - began, "prediction": time.monotonic() - embedded}
+    return replace(
+        prediction, provenance={**prediction.provenance, **_record(plan, prepared.loaded, profile), "seconds": seconds}
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Everything that a prediction of a slide is made from; ``genes`` is None without a profile."""
+
+    facts: SlideFacts
+    loaded: LoadedModel
+    bag: Bag
+    genes: AlignedGenes | None = None
+
+
+def prepare(
+    slide: Slide, plan: Analysis, *, profile: Profile | None = None, drawn: Tissue | None = None
+) -> Generator[Progress, None, Prepared]:
+    """Slide -> model, embeddings and aligned genes; a slide whose embeddings are stored is not read again.
+
+    Parameters and errors as of `analyse`.
+    """
     yield Progress("loading the model", 0, 1, "step")
     loaded = load_model(plan.checkpoint, str(choose_device(plan.device)))
     genes = _aligned(profile, loaded.facts)
@@ -83,12 +110,7 @@ def analyse(
         bag = read_bag(plan.bag, slide.facts)
     else:
         bag = yield from _embed_for(slide, plan, loaded, genes, drawn)
-    embedded = time.monotonic()
-    prediction = yield from predict(bag, slide.facts, loaded, genes, plan.maps)
-    seconds = {"embedding": embedded - began, "prediction": time.monotonic() - embedded}
-    return replace(
-        prediction, provenance={**prediction.provenance, **_record(plan, loaded, profile), "seconds": seconds}
-    )
+    return Prepared(slide.facts, loaded, bag, genes)
 
 
 def _record(plan: Analysis, loaded: LoadedModel, profile: Profile | None) -> dict[str, Any]:

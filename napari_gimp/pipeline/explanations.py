@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from napari_gimp.gimp.checkpoint import LoadedModel
 from napari_gimp.gimp.explain import class_support, gene_attribution, group_support
@@ -29,8 +29,7 @@ def explain(
     outputs
         The members' forward pass over the bag.
     """
-    support = yield from _support(bag, loaded, genes)
-    prediction = replace(prediction, class_support=support)
+    prediction = replace(prediction, class_support=(yield from support(bag, loaded, genes)))
     if genes is None or not loaded.model.genes:
         return prediction
     yield Progress("gene attribution", 0, 1, "step")
@@ -48,14 +47,14 @@ def explain(
     )
 
 
-def _support(
-    bag: Bag, loaded: LoadedModel, genes: AlignedGenes | None
+def support(
+    bag: Bag, loaded: LoadedModel, genes: AlignedGenes | None, cells: Int[np.ndarray, "N 2"] | None = None
 ) -> Generator[Progress, None, Float[np.ndarray, "C N"]]:
-    """Member by member, so that long work can be left in between."""
-    members, supports = loaded.model.members, []
+    """Class support member by member, so that long work can be left in between; ``cells`` instead of the bag's."""
+    members, supports, cells = loaded.model.members, [], bag.cells if cells is None else cells
     for done, member in enumerate(members):
         yield Progress("class support", done, len(members), "members")
-        supports.append(class_support([member], bag.features, bag.cells, None if genes is None else genes.values))
+        supports.append(class_support([member], bag.features, cells, None if genes is None else genes.values))
     yield Progress("class support", len(members), len(members), "members")
     average: np.ndarray = np.stack(supports).mean(axis=0)
     return average

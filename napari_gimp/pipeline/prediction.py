@@ -158,11 +158,17 @@ def _forward(
         torch.from_numpy(bag.cells)[None].to(device),
         genes=None if genes is None else torch.from_numpy(genes.values)[None].to(device),
     )
-    kept: tuple[Modality, ...] = ("image",) if genes is None else MODALITIES
+    return output, *opinions(output, genes is not None)
+
+
+def opinions(
+    output: EnsembleOutput, has_genes: bool
+) -> tuple[dict[Modality, Float[np.ndarray, " C"]], Float[np.ndarray, " C"] | None]:
+    """Probabilities by modality of the first case, and their spread over the members (None from a single one)."""
+    kept: tuple[Modality, ...] = MODALITIES if has_genes else ("image",)
     probabilities = {name: torch.softmax(output.answers[name][0].float(), 0).cpu().numpy() for name in kept}
-    each = output.probabilities("image" if genes is None else "both")[:, 0]
-    spread = each.std(0).cpu().numpy() if len(each) > 1 else None
-    return output, probabilities, spread
+    each = output.probabilities("both" if has_genes else "image")[:, 0]
+    return probabilities, each.std(0).cpu().numpy() if len(each) > 1 else None
 
 
 def _notes(bag: Bag, facts: CheckpointFacts, genes: AlignedGenes | None) -> tuple[str, ...]:

@@ -28,3 +28,9 @@ from napari_gimp.types.slide import MIN_MPP as MIN_MPP
 from napari_gimp.types.slide import SlideFacts as SlideFacts
 from napari_gimp.types.slide import Tissue as Tissue
 from napari_gimp.types.slide import check_mpp as check_mpp
+from napari_gimp.types.whatif import EDIT_KINDS as EDIT_KINDS
+from napari_gimp.types.whatif import WHAT_IF as WHAT_IF
+from napari_gimp.types.whatif import EditKind as EditKind
+from napari_gimp.types.whatif import GeneEdit as GeneEdit
+from napari_gimp.types.whatif import RegionEdit as RegionEdit
+from napari_gimp.types.whatif import WhatIf as WhatIf
