@@ -15,6 +15,8 @@ from skimage.draw import polygon2mask
 
 from napari_gimp.regions import (
     Region,
+    even_odd,
+    geojson_file,
     mask_to_regions,
     read_geojson,
     regions_to_mask,
@@ -168,9 +170,52 @@ def test_binary_missing_and_folder_are_refused(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.geojson"
     write_geojson(path, [Region(HOLED, "old")])
-    with pytest.raises(OSError, match="no\\.geojson"):
-        write_geojson(tmp_path / "nowhere" / "no.geojson", [Region(HOLED)])
+    with pytest.raises(InputError, match=r"no\.geojson: expected to write"):
+        write_geojson(path / "no.geojson", [Region(HOLED)])
     assert read_geojson(path)[0].name == "old"
+
+
+def test_points_and_lines_beside_areas_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.geojson"
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}}
+    path.write_text(json.dumps([point, to_feature(Region(HOLED, "kept"))]), encoding="utf-8")
+    found = geojson_file(path)
+    assert [region.name for region in found.regions] == ["kept"]
+    assert found.notes == ("mixed.geojson: 1 of 2 features are points or lines, not areas, and were left out.",)
+    with pytest.raises(InputError, match="feature 1: expected a Polygon"):
+        read_geojson(path)
+
+
+@st.composite
+def seamed(draw: st.DrawFn) -> tuple[np.ndarray, Polygon | MultiPolygon]:
+    """An area and one outline that goes along seams to its holes and parts."""
+    area = draw(regions()).polygon
+    rings = [ring for part in shapely.get_parts(area) for ring in (part.exterior, *part.interiors)]
+    anchor = np.asarray(rings[0].coords)[:1]
+    pieces = [np.concatenate([np.asarray(ring.coords), anchor]) for ring in rings]
+    return np.concatenate(pieces), area
+
+
+@given(seamed())
+def test_seams_to_holes_and_parts_enclose_nothing(drawn: tuple[np.ndarray, Polygon | MultiPolygon]) -> None:
+    ring, area = drawn
+    found = even_odd(ring)
+    assert found.is_valid
+    assert found.symmetric_difference(area).area <= 1e-9 * area.area
+    assert shapely.get_num_geometries(found) == shapely.get_num_geometries(area)
+
+
+def test_the_middle_of_a_pentagram_is_not_in_it() -> None:
+    angle = np.arange(5) * 4 * np.pi / 5
+    star = even_odd(np.stack([np.cos(angle), np.sin(angle)], axis=1))
+    assert not star.contains(shapely.Point(0, 0))
+    assert star.contains(shapely.Point(0.8, 0))
+
+
+@pytest.mark.parametrize("ring", [[], [(0, 0)], [(0, 0), (1, 1)], [(0, 0), (1, 1), (2, 2)], [(0, 0), (1, 1), (0, 0)]])
+def test_outlines_without_an_area_are_refused(ring: list[tuple[float, float]]) -> None:
+    with pytest.raises(InputError, match="encloses an area"):
+        even_odd(np.array(ring, float).reshape(-1, 2))
 
 
 @pytest.mark.parametrize(
