@@ -16,6 +16,7 @@ def setting(
     max: float | None = None,
     unit: str = "",
     choices: tuple[str, ...] = (),
+    slider: bool = False,
 ) -> Any:
     """Declare a dataclass field with its help text, inclusive range, unit and choices.
 
@@ -31,8 +32,11 @@ def setting(
         Unit shown behind the value, say ``"um"``.
     choices
         The allowed strings.
+    slider
+        Whether a form shows a slider: a number with bounds that is found by looking.
     """
-    return field(default=default, metadata={"help": help, "min": min, "max": max, "unit": unit, "choices": choices})
+    about = {"help": help, "min": min, "max": max, "unit": unit, "choices": choices, "slider": slider}
+    return field(default=default, metadata=about)
 
 
 def check_settings(config: Any) -> None:
@@ -60,7 +64,7 @@ def _check(item: Field[Any], value: Any, owner: str) -> None:
 
 
 def describe(config_type: type) -> dict[str, dict[str, Any]]:
-    """Name -> ``{"default", "help", "min", "max", "unit", "choices"}`` of a settings dataclass, in order."""
+    """Name -> ``{"default", "help", "min", "max", "unit", "choices", "slider"}`` of a settings dataclass, in order."""
     return {
         item.name: {"default": None if item.default is MISSING else item.default, **item.metadata}
         for item in fields(config_type)

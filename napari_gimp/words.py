@@ -122,10 +122,9 @@ def result_notes(prediction: Prediction) -> tuple[str, ...]:
 
 def result_words(
     prediction: Prediction,
-) -> tuple[str, tuple[str, ...], list[tuple[str, list[str]]], int, tuple[str, ...]]:
-    """Headline, classes, rows of probabilities, number of attention heads, notes."""
-    heads = prediction.attention.shape[1]
-    return verdict(prediction), prediction.classes, probability_rows(prediction), heads, result_notes(prediction)
+) -> tuple[str, tuple[str, ...], list[tuple[str, list[str]]], tuple[str, ...]]:
+    """Headline, classes, rows of probabilities, notes."""
+    return verdict(prediction), prediction.classes, probability_rows(prediction), result_notes(prediction)
 
 
 def slide_text(facts: SlideFacts) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +12,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, FloatSpinBox, SpinBox
 from plugin_cases import MPP, grid_of, prediction_of
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFormLayout, QLabel
+from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QFormLayout, QLabel, QLineEdit
 
 from napari_gimp.plugin.forms import UNBOUNDED, SettingsForm
+from napari_gimp.plugin.maps import map_titles
 from napari_gimp.plugin.panel import Panel
-from napari_gimp.plugin.session import Grain, ViewSettings, heads_of
+from napari_gimp.plugin.session import Grain, ViewSettings
 from napari_gimp.settings import InputError, describe
 from napari_gimp.slides.tissue import TissueSettings
 from napari_gimp.types import MapSettings, PatchSpec, SlideFacts
@@ -73,6 +75,12 @@ def configs(config: type) -> st.SearchStrategy[Any]:
     return values.filter(fits).map(lambda valid: config(**valid))
 
 
+def decimals(editor: Any) -> float:
+    """How many decimals an editor shows; infinitely many where it keeps the number itself."""
+    shown = {FloatSpinBox: editor.native, FloatSlider: editor.native.findChild(QDoubleSpinBox)}.get(type(editor))
+    return math.inf if shown is None else shown.decimals()
+
+
 @pytest.mark.parametrize("config", CONFIGS)
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
@@ -84,7 +92,7 @@ def test_what_is_set_is_shown_and_comes_back_exactly(
     assert form.value() == wanted
     for editor in form:
         shown, value = editor.value, getattr(wanted, editor.name)
-        half = 0.5 * 10.0 ** -editor.native.decimals() if isinstance(editor, FloatSpinBox) else 0
+        half = 0.5 * 10.0 ** -decimals(editor)
         assert shown == (pytest.approx(value, abs=1.001 * half, rel=1e-12) if half else value)
 
 
@@ -113,7 +121,7 @@ def test_a_form_is_a_container_with_the_fields_and_defaults_of_its_dataclass(fre
 def test_the_kind_of_field_and_its_words_come_from_the_setting(fresh: SettingsForm, config: type, name: str) -> None:
     about, editor = describe(config)[name], fresh[name]
     kinds = {bool: CheckBox, int: SpinBox, float: FloatSpinBox, str: ComboBox}
-    assert type(editor) is kinds[type(about["default"])]
+    assert type(editor) is (FloatSlider if about["slider"] else kinds[type(about["default"])])
     if about["choices"]:
         assert editor.choices == about["choices"]
     unit = about["unit"].replace("um2", "µm²").replace("um", "µm")
@@ -128,7 +136,7 @@ def test_the_kind_of_field_and_its_words_come_from_the_setting(fresh: SettingsFo
 def test_numbers_outside_the_range_cannot_be_typed(fresh: SettingsForm, config: type, name: str, typed: str) -> None:
     editor, (low, high) = fresh[name], bounds(describe(config)[name])
     assert (editor.min, editor.max) == (low, high)
-    line = editor.native.lineEdit()
+    line = editor.native.findChild(QLineEdit)
     line.selectAll()
     QTest.keyClicks(line, typed)
     QTest.keyClick(line, Qt.Key.Key_Return)
@@ -154,7 +162,7 @@ def test_a_typed_number_is_taken_when_it_is_finished(fresh: SettingsForm, config
 def test_setting_a_value_says_changed_once_and_only_when_it_differs(fresh: SettingsForm, config: type) -> None:
     said: list[Any] = []
     fresh.changed.connect(lambda form: said.append(form.value()))
-    other = ViewSettings("rank", 5.0, 90.0, 0.25, 3)
+    other = ViewSettings("rank", 5.0, 90.0, 10.0, 0.25, 3)
     fresh.set_value(other)
     fresh.set_value(replace(other))
     assert said == [other]
@@ -289,8 +297,8 @@ def test_the_table_and_the_headline_say_a_probability_alike(
         probabilities={"both": both, "image": image, "genes": both},
         spread=None if spread is None else np.array([spread, spread]),
     )
-    headline, classes, rows, heads, notes = result_words(prediction)
-    panel.result.show_result("slide", headline, classes, rows, heads_of(heads), notes)
+    headline, classes, rows, notes = result_words(prediction)
+    panel.result.show_result("slide", headline, classes, rows, map_titles(prediction), notes)
     table = panel.result.table
     assert table.item(0, 0).text() == said
     assert f"probability {table.item(int(both.argmax()), 0).text()}, from image and genes" in headline

@@ -11,13 +11,18 @@ from plugin_cases import MPP, checker, grid_of, prediction_of, write_slide
 
 from napari_gimp.plugin import layers
 from napari_gimp.plugin.levels import PaddedLevel, exact_levels
-from napari_gimp.plugin.session import Head, ViewSettings, heads_of
+from napari_gimp.plugin.maps import ERROR_UNITS, PatchMap, patch_map
+from napari_gimp.plugin.session import ViewSettings
 from napari_gimp.slides import open_slide
-from napari_gimp.types import PatchGrid, SlideFacts, Tissue
+from napari_gimp.types import PatchGrid, Prediction, SlideFacts, Tissue
 
 SHAPE = (16091, 17883)
 FACTS = SlideFacts("HE3", "id", SHAPE, (SHAPE,), (MPP, MPP))
 VIEW = ViewSettings()
+
+
+def map_of(prediction: Prediction, key: str = "attention", view: ViewSettings = VIEW) -> list[layers.LayerTuple]:
+    return layers.map_layers(prediction, patch_map(prediction, key), view)
 
 
 def borders(layer: layers.LayerTuple, axis: int) -> np.ndarray:
@@ -31,7 +36,7 @@ def borders(layer: layers.LayerTuple, axis: int) -> np.ndarray:
 def test_cell_borders_are_patch_borders_to_half_a_pixel(mpp: float) -> None:
     facts = replace(FACTS, mpp_yx=(mpp, mpp))
     grid = grid_of(SHAPE, mpp)
-    (attention, _) = layers.map_layers(prediction_of(facts, grid), VIEW)
+    (attention,) = map_of(prediction_of(facts, grid))
     for axis in range(2):
         corners = np.unique(grid.coords_yx[:, axis])
         slide_edges = (corners - 0.5) * mpp
@@ -52,51 +57,56 @@ def test_a_patch_lies_in_its_cell_wherever_the_grid_starts(
     corners = np.array([(origin[0] + round(r * side), origin[1]) for r in range(rows)], np.int64)
     grid = PatchGrid(corners, (side, side), (side, side), SHAPE, (mpp, mpp))
     facts = replace(FACTS, mpp_yx=(mpp, mpp))
-    for layer, lattice in zip(
-        layers.map_layers(prediction_of(facts, grid, partial=0.5), VIEW), grid.lattices, strict=True
-    ):
+    for layer, lattice in zip(map_of(prediction_of(facts, grid, partial=0.5)), grid.lattices, strict=True):
         edges = borders(layer, 0)[lattice.cells[:, 0]]
         assert np.abs(edges / mpp - (corners[lattice.patches, 0] - 0.5)).max() <= 1.0
 
 
 def test_map_is_one_small_float_image_with_nan_outside_the_tissue() -> None:
     grid = grid_of(SHAPE).take(np.arange(0, 700, 2))
-    attention, error = layers.map_layers(prediction_of(FACTS, grid), VIEW)
-    for data, attributes, kind in (attention, error):
+    prediction = prediction_of(FACTS, grid)
+    for data, attributes, kind in (*map_of(prediction), *map_of(prediction, "error")):
         assert kind == "image"
         assert data.dtype == np.float32
         assert np.isfinite(data).sum() == len(grid)
         assert attributes["units"] == ("um", "um")
         assert attributes["interpolation2d"] == "nearest"
         assert attributes["opacity"] == VIEW.opacity
-    assert attention[1]["visible"]
-    assert not error[1]["visible"]
 
 
-def test_attention_is_shown_in_multiples_of_the_average() -> None:
+def test_legends_name_map_unit_and_scale() -> None:
     prediction = prediction_of(FACTS, grid_of(SHAPE))
-    assert layers.attention_values(prediction).mean() == pytest.approx(1, abs=1e-5)
-    first, second = (layers.attention_values(prediction, head) for head in heads_of(4)[1:3])
-    np.testing.assert_allclose(first, second[::-1], rtol=1e-5)
-    assert layers.map_layers(prediction, VIEW)[0][1]["name"].startswith("attention (× slide mean) · ")
+    (head,), (error,) = map_of(prediction, "attention/2/1"), map_of(prediction, "error")
+    assert head[1]["name"] == "attention, head 1 (× slide mean, ends clipped) · HE3"
+    assert error[1]["name"] == "reconstruction error (mean |difference|, ends clipped) · HE3"
+    assert error[1]["metadata"]["measure"] == ERROR_UNITS["l1"]
+    (ranked,) = map_of(prediction, "attention/2/2", ViewSettings(contrast="rank", hide_below=80))
+    assert ranked[1]["name"] == "attention, head 2 (rank, %, top 20 %) · HE3"
+    (raw,) = map_of(prediction, "attention", ViewSettings(contrast="raw"))
+    assert raw[1]["name"] == "attention (× slide mean, full range) · HE3"
 
 
-def test_legends_name_the_head_and_fit_a_narrow_canvas() -> None:
-    attention, error = layers.map_layers(prediction_of(FACTS, grid_of(SHAPE)), VIEW, Head("head 1", 0))
-    assert attention[1]["name"] == "attention, head 1 (× slide mean) · HE3"
-    assert error[1]["name"] == "reconstruction error · HE3"
-    assert error[1]["metadata"]["measure"] == layers.ERROR_UNITS["l1"]
-    ranked = layers.map_layers(prediction_of(FACTS, grid_of(SHAPE)), ViewSettings(contrast="rank"), Head("head 2", 1))
-    assert [layer[1]["name"] for layer in ranked] == [
-        "attention, head 2 (rank, %) · HE3",
-        "reconstruction error (rank, %) · HE3",
-    ]
+def test_the_threshold_hides_what_is_below_its_percentile() -> None:
+    prediction = prediction_of(FACTS, grid_of(SHAPE))
+    (some,) = map_of(prediction, view=ViewSettings(hide_below=75, contrast="raw"))
+    kept, values = some[0][np.isfinite(some[0])], patch_map(prediction, "attention").values
+    np.testing.assert_array_equal(np.sort(kept), np.sort(values[values >= np.percentile(values, 75)]))
+
+
+def test_signed_maps_keep_0_in_the_middle_and_hide_by_size() -> None:
+    values = np.array([-4, -1, 0, 2, 1], np.float32)
+    for scale in ("raw", "percentile", "rank"):
+        low, high = layers.contrast(values, ViewSettings(contrast=scale), signed=True)[1]
+        assert low == -high
+    shown, _ = layers.contrast(values, ViewSettings(contrast="rank"), signed=True)
+    np.testing.assert_allclose(shown, [-100, -37.5, 0, 75, 37.5])
+    signed = PatchMap("support/A", "support for A", "logit", values, "PiYG", True)
+    assert layers.hidden(signed, 60).tolist() == [False, True, True, False, True]
 
 
 def test_partial_results_say_so() -> None:
-    partial = layers.map_layers(prediction_of(FACTS, grid_of(SHAPE), partial=0.3), VIEW)
-    assert len(partial) == 1
-    assert partial[0][1]["name"].endswith("(partial)")
+    (partial,) = map_of(prediction_of(FACTS, grid_of(SHAPE), partial=0.3))
+    assert partial[1]["name"].endswith("(partial, 30%)")
 
 
 def test_contrast_clips_spans_or_ranks() -> None:
@@ -125,15 +135,6 @@ def test_nothing_but_zeros_still_has_two_ends() -> None:
     assert low < 0 < high
 
 
-def test_heads_of_several_members_are_named_by_member() -> None:
-    assert [head.name for head in heads_of(2)] == ["mean", "head 1", "head 2"]
-    assert [head.name for head in heads_of(4, 2)[1:]] == [f"member {m}, head {h}" for m in (1, 2) for h in (1, 2)]
-    prediction = prediction_of(FACTS, grid_of(SHAPE))
-    np.testing.assert_allclose(
-        layers.attention_values(prediction, heads_of(4, 2)[3]), prediction.attention[-1, 2] * len(prediction.grid)
-    )
-
-
 @given(st.lists(st.integers(-5, 5), min_size=2, max_size=30))
 def test_ranks_keep_order_and_ties(values: list[int]) -> None:
     ranks = layers.ranks(np.array(values, np.float32))
@@ -147,7 +148,9 @@ def test_ranks_keep_order_and_ties(values: list[int]) -> None:
 
 def test_top_patches_are_numbered_rectangles_on_their_pixels() -> None:
     grid = grid_of(SHAPE)
-    data, attributes, kind = layers.top_layer(prediction_of(FACTS, grid), ViewSettings(top_patches=20))
+    data, attributes, kind = layers.top_layer(
+        prediction_of(FACTS, grid), patch_map(prediction_of(FACTS, grid), "attention"), ViewSettings(top_patches=20)
+    )
     assert kind == "shapes"
     assert len(data) == 20
     last = grid.coords_yx[-1]

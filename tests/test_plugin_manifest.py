@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QMenu
 
 from napari_gimp.plugin import layers, reader, samples, writer
 from napari_gimp.plugin.host import attend, slide_of
+from napari_gimp.plugin.maps import patch_map
 from napari_gimp.plugin.preferences import preferences
 from napari_gimp.plugin.session import ViewSettings
 from napari_gimp.settings import InputError
@@ -119,7 +120,8 @@ def test_maps_are_saved_as_ome_zarr_and_other_images_refused(tmp_path: Path) -> 
     from napari_gimp.types import SlideFacts
 
     facts = SlideFacts("s", "id", (2048, 2048), ((2048, 2048),), (MPP, MPP))
-    maps = layers.map_layers(prediction_of(facts, grid_of((2048, 2048))), ViewSettings())
+    prediction = prediction_of(facts, grid_of((2048, 2048)))
+    maps = layers.map_layers(prediction, patch_map(prediction, "attention"), ViewSettings())
     path = tmp_path / "maps.ome.zarr"
     assert writer.write_maps(str(path), maps) == [str(path)]
     attributes = zarr.open_group(path, mode="r").attrs["ome"]

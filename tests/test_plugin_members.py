@@ -52,20 +52,21 @@ def room(tiny: TinyCase, two: Path, tmp_path_factory: pytest.TempPathFactory, qa
 def shown(room: Room) -> np.ndarray:
     """The attention map's numbers in the order of the patches."""
     cells = room.widget.session.prediction.grid.lattices[0].cells
-    return room.layer(layers.ATTENTION).data[cells[:, 0], cells[:, 1]]
+    return room.layer(layers.MAP).data[cells[:, 0], cells[:, 1]]
 
 
 def test_every_head_of_every_member_can_be_chosen(room: Room) -> None:
-    head, prediction = room.widget.panel.result.head, room.widget.session.prediction
-    names = [head.itemText(k) for k in range(head.count())]
-    assert names == ["mean", "member 1, head 1", "member 1, head 2", "member 2, head 1", "member 2, head 2"]
+    head, prediction = room.widget.panel.result.map, room.widget.session.prediction
+    keys = [f"attention/{prediction.attention.shape[0]}/{row}" for row in range(1, 5)]
+    names = ["attention", *(head.itemText(head.findData(key)) for key in keys)]
+    assert names[1:] == [f"attention, member {m}, head {h}" for m in (1, 2) for h in (1, 2)]
     rows = [prediction.attention[-1].mean(axis=0), *prediction.attention[-1]]
     for name, row in zip(names, rows, strict=True):
         head.setCurrentText(name)
         room.settle()
         np.testing.assert_allclose(shown(room), row * len(prediction.grid), rtol=1e-5)
-    assert room.layer(layers.ATTENTION).name.startswith("attention, member 2, head 2 (× slide mean)")
-    head.setCurrentText("mean")
+    assert room.layer(layers.MAP).name.startswith("attention, member 2, head 2 (× slide mean, ")
+    head.setCurrentText("attention")
     room.settle()
 
 
@@ -81,8 +82,8 @@ def test_the_spread_stands_beside_the_headlines_probabilities_alone(room: Room) 
 
 
 def test_the_chosen_heads_name_is_not_cut_off(room: Room) -> None:
-    head = room.widget.panel.result.head
-    needed = head.fontMetrics().horizontalAdvance("member 2, head 2")
+    head = room.widget.panel.result.map
+    needed = head.fontMetrics().horizontalAdvance("attention, member 2, head 2")
     option = QStyleOptionComboBox()
     head.initStyleOption(option)
     edit = head.style().subControlRect(

@@ -51,7 +51,7 @@ def test_a_real_slide_is_analysed_and_its_maps_lie_on_its_tissue(
     assert not panel.error.isVisibleTo(room.widget), panel.error.sentence.text()
     assert f"{patches} patches." in panel.result.notes.text()
     assert {str(unit) for unit in room.viewer.layers.extent.units} == {"micrometer"}
-    attention = room.layer(layers.ATTENTION)
+    attention = room.layer(layers.MAP)
     cells = np.argwhere(np.isfinite(attention.data)) * attention.scale + attention.translate
     assert len(cells) == patches
     tissue = room.layer(layers.TISSUE)

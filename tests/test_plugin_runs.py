@@ -49,7 +49,7 @@ def gate(monkeypatch: pytest.MonkeyPatch, room: Room) -> threading.Event:
 
 def started(room: Room) -> None:
     room.widget.run()
-    room.until(lambda: room.layer(layers.ATTENTION) is not None)
+    room.until(lambda: room.layer(layers.MAP) is not None)
 
 
 def test_an_older_read_never_replaces_a_newer_profile(room: Room, gates: dict[str, threading.Event]) -> None:
@@ -157,7 +157,7 @@ def test_another_slide_chosen_during_a_run_gets_nothing_of_it(room: Room, gate: 
     room.widget.panel.slide.slides.setCurrentText("slide")
     room.widget.run()
     room.widget.panel.slide.slides.setCurrentText("oblong")
-    room.until(lambda: room.layer(layers.ATTENTION) is not None)
+    room.until(lambda: room.layer(layers.MAP) is not None)
     tissue = room.layer(layers.TISSUE)
     assert tissue.name == "tissue · slide"
     assert tuple(tissue.extent.world[1]) == pytest.approx(((1600 - 0.5) * MPP, (2100 - 0.5) * MPP), rel=0.02)
@@ -208,10 +208,10 @@ def test_results_of_another_pixel_size_go_and_drawings_stay_on_their_pixels(room
     drawing = room.viewer.add_shapes([SQUARE], shape_type="polygon", name="mine", units=("um", "um"))
     room.widget.run()
     room.settle()
-    assert room.layer(layers.ATTENTION) is not None
+    assert room.layer(layers.MAP) is not None
     room.widget.give_mpp(0.5)
     room.settle()
-    assert room.layer(layers.ATTENTION) is room.layer(layers.TISSUE) is room.layer(layers.TOP) is None
+    assert room.layer(layers.MAP) is room.layer(layers.TISSUE) is room.layer(layers.TOP) is None
     assert room.widget.session.prediction is None
     assert not room.widget.panel.result.isVisibleTo(room.widget)
     assert "results were removed" in room.widget.panel.runs.stage.text()
@@ -227,7 +227,7 @@ def test_a_run_with_another_pixel_size_is_given_up(room: Room, gate: threading.E
     assert "pixel size was changed" in room.widget.panel.runs.stage.text()
     gate.set()
     room.settle()
-    assert room.layer(layers.ATTENTION) is None
+    assert room.layer(layers.MAP) is None
     assert room.widget.session.prediction is None
 
 
@@ -240,7 +240,7 @@ def test_lattices_of_an_earlier_run_go(room: Room, monkeypatch: pytest.MonkeyPat
 
     def lattices() -> set[int]:
         tags = [layer.metadata.get(layers.TAG, {}) for layer in room.viewer.layers]
-        return {tag["lattice"] for tag in tags if tag.get("role") in layers.COLORMAPS}
+        return {tag["lattice"] for tag in tags if tag.get("role") == layers.MAP}
 
     room.open()
     monkeypatch.setattr(job, "analyse", on_two_lattices)

@@ -61,7 +61,7 @@ def test_results_go_with_their_slide(room: Room) -> None:
     room.widget.run()
     room.settle()
     assert order(room)[0] == "slide"
-    assert layers.ATTENTION in order(room)
+    assert layers.MAP in order(room)
 
 
 def test_another_slide_lies_below_the_results(room: Room) -> None:
@@ -86,18 +86,18 @@ def test_a_later_run_that_is_cancelled_leaves_the_earlier_result(room: Room, mon
     room.open()
     room.widget.run()
     room.settle()
-    whole, shown = room.widget.session.prediction, room.layer(layers.ATTENTION).data.copy()
+    whole, shown = room.widget.session.prediction, room.layer(layers.MAP).data.copy()
     tissue = room.layer(layers.TISSUE).metadata["tissue"]
     monkeypatch.setattr(job, "analyse", fake_analysis(threading.Event()))
     room.widget.run()
-    room.until(lambda: room.layer(layers.ATTENTION).name.endswith("(partial)"))
+    room.until(lambda: room.layer(layers.MAP).name.endswith("%)"))
     room.widget.cancel()
     room.settle()
     assert room.widget.session.prediction is whole
     assert room.widget.panel.result.export.isEnabled()
     assert "partial" not in room.widget.panel.result.headline.text()
-    assert not room.layer(layers.ATTENTION).name.endswith("(partial)")
-    np.testing.assert_array_equal(room.layer(layers.ATTENTION).data, shown)
+    assert not room.layer(layers.MAP).name.endswith("%)")
+    np.testing.assert_array_equal(room.layer(layers.MAP).data, shown)
     assert room.layer(layers.TISSUE).metadata["tissue"] is tissue
 
 
@@ -123,9 +123,9 @@ def test_a_run_on_another_slide_than_the_chosen_one_stays_out_of_sight(
     room.widget.panel.slide.slides.setCurrentText("oblong")
     gate.set()
     room.settle()
-    assert not room.layer(layers.ATTENTION).visible
+    assert not room.layer(layers.MAP).visible
     room.widget.panel.slide.slides.setCurrentText("slide")
-    assert room.layer(layers.ATTENTION).visible
+    assert room.layer(layers.MAP).visible
 
 
 def test_a_map_that_comes_late_lies_below_the_frames(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_a_map_that_comes_late_lies_below_the_frames(room: Room, monkeypatch: py
     room.open()
     room.widget.run()
     room.settle()
-    assert order(room) == ["slide", layers.ATTENTION, layers.ERROR, layers.TOP]
+    assert order(room) == ["slide", layers.MAP, layers.TOP]
 
 
 def test_frames_of_patches_get_no_wider_than_a_line_on_the_screen(room: Room) -> None:

@@ -69,11 +69,10 @@ def test_a_run_makes_the_layers_and_says_the_result(room: Room, qtbot: object) -
     click(qtbot, panel.runs.start)
     assert not panel.runs.start.isEnabled()
     room.settle()
-    attention, error = room.layer(layers.ATTENTION), room.layer(layers.ERROR)
+    attention = room.layer(layers.MAP)
     assert attention.colorbar.visible
-    assert error.colorbar.visible
     assert attention.data.dtype == np.float32
-    assert "(partial)" not in attention.name
+    assert "(partial" not in attention.name
     assert room.layer(layers.TISSUE) is not None
     assert len(room.layer(layers.TOP).data) <= 20
     assert panel.result.headline.text() == "LUSC: probability 0.75, from image only"
@@ -87,11 +86,11 @@ def test_a_second_run_updates_the_same_layers(room: Room) -> None:
     room.widget.run()
     room.settle()
     first = list(room.viewer.layers)
-    room.layer(layers.ATTENTION).visible = False
+    room.layer(layers.MAP).visible = False
     room.widget.run()
     room.settle()
     assert list(room.viewer.layers) == first
-    assert not room.layer(layers.ATTENTION).visible
+    assert not room.layer(layers.MAP).visible
 
 
 def test_tissue_and_partial_attention_are_there_while_it_runs(
@@ -102,17 +101,17 @@ def test_tissue_and_partial_attention_are_there_while_it_runs(
     room.open()
     panel = room.widget.panel
     room.widget.run()
-    room.until(lambda: room.layer(layers.ATTENTION) is not None)
-    assert room.layer(layers.ATTENTION).name.endswith("(partial)")
+    room.until(lambda: room.layer(layers.MAP) is not None)
+    assert room.layer(layers.MAP).name.endswith("%)")
     assert room.layer(layers.TISSUE) is not None
     assert "partial" in panel.result.headline.text()
     assert not panel.result.export.isEnabled()
     assert "left" in panel.runs.stage.text()
-    some = np.isfinite(room.layer(layers.ATTENTION).data).sum()
+    some = np.isfinite(room.layer(layers.MAP).data).sum()
     gate.set()
     room.settle()
-    assert np.isfinite(room.layer(layers.ATTENTION).data).sum() > some
-    assert not room.layer(layers.ATTENTION).name.endswith("(partial)")
+    assert np.isfinite(room.layer(layers.MAP).data).sum() > some
+    assert not room.layer(layers.MAP).name.endswith("%)")
     assert panel.result.export.isEnabled()
 
 
@@ -130,7 +129,7 @@ def test_cancel_frees_the_window_at_once_and_drops_what_comes_later(
     assert not panel.runs.stop.isEnabled()
     gate.set()
     room.settle()
-    assert room.layer(layers.ERROR) is None
+    assert room.widget.panel.result.map.findData("error") < 0
     assert room.widget.session.prediction.partial < 1
 
 
@@ -148,7 +147,7 @@ def test_an_answer_of_an_older_run_is_dropped(room: Room, monkeypatch: pytest.Mo
     new.set()
     room.settle()
     assert not room.widget.panel.error.isVisibleTo(room.widget)
-    assert room.layer(layers.ERROR) is not None
+    assert room.widget.panel.result.map.findData("error") >= 0
 
 
 def test_closing_the_slide_gives_the_run_up_and_closes_the_file(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,9 +184,9 @@ def test_head_contrast_and_opacity_change_the_map(room: Room) -> None:
     room.open()
     room.widget.run()
     room.settle()
-    result, attention = room.widget.panel.result, room.layer(layers.ATTENTION)
+    result, attention = room.widget.panel.result, room.layer(layers.MAP)
     mean, limits = attention.data.copy(), tuple(attention.contrast_limits)
-    result.head.setCurrentText("head 2")
+    result.map.setCurrentText("attention, head 2")
     room.settle()
     assert not np.array_equal(attention.data, mean, equal_nan=True)
     result.view.set_value(result.view.value().__class__(contrast="rank", opacity=0.3))
@@ -305,7 +304,7 @@ def test_closing_the_window_ends_the_run(room: Room, monkeypatch: pytest.MonkeyP
     other = Room(viewer, prepare(viewer, room.folder / "slide.tif"), room.folder)
     other.settle()
     other.widget.run()
-    other.until(lambda: other.layer(layers.ATTENTION) is not None)
+    other.until(lambda: other.layer(layers.MAP) is not None)
     jobs, canvas = other.widget.jobs, other.widget.canvas
     start = time.monotonic()
     slides = [slide_of(layer) for layer in viewer.layers if slide_of(layer)]

@@ -54,6 +54,7 @@ class Desk:
         self.viewer, self.canvas, self.jobs = viewer, Canvas(viewer), Jobs()
         self.session = Session(Choices(device=wished.device, cache=wished.cache / "bags", cache_gb=wished.cache_gb))
         self.marks: dict[str, list[Mark]] = {}
+        self.keys: dict[str, str] = {}
         self.before_closing: list[Callable[[], object]] = []
         self._closing: ClosingWatch | None = None
         attend(viewer)
@@ -78,6 +79,11 @@ class Desk:
         else:
             LOG.error("%s", error, exc_info=error)
             show_error(words.error_words(error))
+
+    def bind(self, key: str, meaning: str, act: Callable[[], object]) -> None:
+        """A key of the viewer (napari's notation), with what it does in words: the list of keys shows it."""
+        self.keys[key] = meaning
+        self.viewer.bind_key(key, lambda _: act() and None, overwrite=True)
 
     def watch(self, window: QWidget) -> None:
         """Close with this main window."""

@@ -9,10 +9,11 @@ from typing import Any, get_type_hints
 from magicgui.widgets import CheckBox, ComboBox, Container, create_widget
 from magicgui.widgets.bases import RangedWidget, ValueWidget
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QWidget
 
 from napari_gimp.settings import describe
 
+SLIDER_STEPS = 100
 UNBOUNDED = 10**12
 """Where numbers without a bound of their own end in a form."""
 
@@ -88,6 +89,8 @@ def _editor(name: str, kind: Any, about: dict[str, Any]) -> ValueWidget[Any]:
         low, high = about["min"], about["max"]
         options |= {"min": -UNBOUNDED if low is None else low, "max": UNBOUNDED if high is None else high}
         options["step"] = 1 if kind is int else None
+        if about["slider"]:
+            options |= {"widget_type": "FloatSlider", "step": (high - low) / SLIDER_STEPS}
     made = create_widget(annotation=kind, name=name, label=_label(name, about["unit"]), options=options)
     assert isinstance(made, ValueWidget)
     _adapt(made)
@@ -99,7 +102,7 @@ def _adapt(editor: ValueWidget[Any]) -> None:
     native = editor.native
     if isinstance(native, QDoubleSpinBox):
         native.setDecimals(3 if native.maximum() <= 20 else 1)
-    if isinstance(editor, RangedWidget):
+    if isinstance(native, QAbstractSpinBox):
         native.setKeyboardTracking(False)
     if isinstance(editor, RangedWidget | ComboBox):
         calm(native)

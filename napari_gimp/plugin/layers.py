@@ -13,16 +13,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from napari_gimp.plugin.levels import exact_levels
-from napari_gimp.plugin.session import MEAN_HEAD, Head, ViewSettings
+from napari_gimp.plugin.maps import PatchMap
+from napari_gimp.plugin.session import ViewSettings
 from napari_gimp.slides import Slide
 from napari_gimp.types import Lattice, PatchGrid, Prediction, SlideFacts, Tissue
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 TAG, DRAWN_ON = "napari-gimp", "napari-gimp drawn on"
 UM = ("um", "um")
-ATTENTION, ERROR, TISSUE, TOP = "attention", "reconstruction error", "tissue", "top patches"
-COLORMAPS = {ATTENTION: "viridis", ERROR: "cividis"}
-"""Perceptually uniform and safe for colour-blind readers."""
+MAP, TISSUE, TOP = "map", "tissue", "top patches"
 OUTLINE_COLOUR = "#00b8d4"
 OUTLINE_COLOURS = np.array([[0, 0, 0, 0], [0, 0.72, 0.83, 1]], np.float32)
 OUTLINE_PX = 2
@@ -31,7 +30,7 @@ PLACEHOLDER = 235
 LEAST_SPAN = 0.02
 FRAME_SHARE = 1 / 14
 """Width of the frame of a patch, as a share of the patch, at most."""
-ERROR_UNITS = {"l1": "mean |difference|", "cosine": "1 − cosine"}
+SCALE_WORDS = {"raw": "full range", "percentile": "ends clipped", "rank": "rank, %"}
 
 
 def placement(origin_yx_px: Any, cell_yx_px: Any, mpp_yx: tuple[float, float] | None) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def is_result(tag: dict[str, Any], identity: str) -> bool:
 def is_left_over(tag: dict[str, Any], prediction: Prediction) -> bool:
     """Whether a layer is a map of an earlier result, on a lattice that this one does not have."""
     gone = tag["lattice"] >= len(prediction.grid.lattices)
-    return bool(gone and tag["role"] in COLORMAPS and tag["slide"] == prediction.slide.identity)
+    return bool(gone and tag["role"] == MAP and tag["slide"] == prediction.slide.identity)
 
 
 def tissue_layer(tissue: Tissue, facts: SlideFacts) -> LayerTuple:
@@ -124,76 +123,95 @@ def outline(mask: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     return np.asarray(mask & ~inner).astype(np.uint8)
 
 
-def map_layers(prediction: Prediction, view: ViewSettings, head: Head = MEAN_HEAD) -> list[LayerTuple]:
-    """Attention and, once it is known, masked reconstruction error: one float32 picture per lattice each."""
-    maps = {ATTENTION: attention_values(prediction, head)}
-    if prediction.reconstruction_error is not None:
-        maps[ERROR] = prediction.reconstruction_error
+def map_layers(
+    prediction: Prediction, shown: PatchMap, view: ViewSettings, limits: tuple[float, float] | None = None
+) -> list[LayerTuple]:
+    """One map of a result: a float32 picture per lattice, to be swapped for the next map's.
+
+    Parameters
+    ----------
+    limits
+        The two numbers that get the end colours; what ``view`` says where not given.
+    """
+    values, wanted = contrast(shown.values, view, shown.signed)
+    if view.hide_below:
+        values = np.where(hidden(shown, view.hide_below), np.float32(np.nan), values)
     return [
-        _map_layer(prediction, lattice, number, role, values, view, head)
-        for role, values in maps.items()
+        _map_layer(prediction, lattice, number, shown, view, values, limits or wanted)
         for number, lattice in enumerate(prediction.grid.lattices)
     ]
 
 
-def attention_values(prediction: Prediction, head: Head = MEAN_HEAD) -> Float[np.ndarray, " N"]:
-    """Attention of the last layer, mean or one head, as multiples of the average patch's (1 = average)."""
-    heads = prediction.attention[-1]
-    row = heads.mean(axis=0) if head.row is None else heads[head.row]
-    return np.asarray(row * len(prediction.grid), np.float32)
-
-
 def _map_layer(
-    prediction: Prediction, lattice: Lattice, number: int, role: str, values: np.ndarray, view: ViewSettings, head: Head
+    prediction: Prediction,
+    lattice: Lattice,
+    number: int,
+    shown: PatchMap,
+    view: ViewSettings,
+    values: Float[np.ndarray, " N"],
+    limits: tuple[float, float],
 ) -> LayerTuple:
-    shown, limits = contrast(values, view)
-    unit = "rank, %" if view.contrast == "rank" else unit_of(prediction, role)
-    name = _name(_legend(role, unit, head), prediction.slide, number)
+    name = _name(legend(shown, view), prediction.slide, number)
     attributes = {
-        "name": name if prediction.partial >= 1 else f"{name} (partial)",
+        "name": name if prediction.partial >= 1 else f"{name} (partial, {prediction.partial:.0%})",
         "rgb": False,
-        "colormap": COLORMAPS[role],
+        "colormap": shown.colormap,
         "contrast_limits": limits,
         "opacity": view.opacity,
         "interpolation2d": "nearest",
         "blending": "translucent",
-        "visible": role == ATTENTION,
         "metadata": {
-            TAG: tag(role, prediction.slide, number),
-            "unit": unit,
-            "measure": unit_of(prediction, role),
+            TAG: tag(MAP, prediction.slide, number),
+            "key": shown.key,
+            "scale": view.contrast,
+            "unit": SCALE_WORDS["rank"] if view.contrast == "rank" else shown.unit,
+            "measure": shown.unit,
+            "limits": limits,
             "prediction": prediction,
         },
         **placement(lattice.origin_yx_px, lattice.cell_yx_px, prediction.slide.mpp_yx),
     }
-    return lattice.image(shown), attributes, "image"
+    return lattice.image(values), attributes, "image"
 
 
-def _legend(role: str, unit: str, head: Head) -> str:
-    """Short enough for a narrow canvas: the head where one is chosen; the error's distance is in the metadata."""
-    if role == ATTENTION:
-        return f"{role} ({unit})" if head.row is None else f"{role}, {head.name} ({unit})"
-    return f"{role} ({unit})" if unit.startswith("rank") else role
+def legend(shown: PatchMap, view: ViewSettings) -> str:
+    """What the colours mean, in one line: the map, the unit of its numbers, the scale, what is hidden."""
+    scale = SCALE_WORDS[view.contrast]
+    words = scale if view.contrast == "rank" else f"{shown.unit}, {scale}"
+    above = f", top {100 - view.hide_below:g} %" if view.hide_below else ""
+    return f"{shown.title} ({words}{above})"
 
 
-def unit_of(prediction: Prediction, role: str) -> str:
-    """What a map's numbers are: multiples of the slide's average patch, or the distance that was chosen."""
-    if role == ATTENTION:
-        return "× slide mean"
-    return ERROR_UNITS[prediction.provenance.get("maps", {}).get("error", "l1")]
+def hidden(shown: PatchMap, below: float) -> Bool[np.ndarray, " N"]:
+    """Patches below a percentile of the map; of a signed map, those whose size is."""
+    size = np.abs(shown.values) if shown.signed else shown.values
+    return np.asarray(size < np.percentile(size, below))
 
 
-def contrast(values: Float[np.ndarray, " N"], view: ViewSettings) -> tuple[np.ndarray, tuple[float, float]]:
+def contrast(
+    values: Float[np.ndarray, " N"], view: ViewSettings, signed: bool = False
+) -> tuple[np.ndarray, tuple[float, float]]:
     """The numbers to show and the two that get the darkest and the brightest colour.
 
-    A flat map looks flat: the two are no nearer to each other than ``LEAST_SPAN`` of their size.
+    A flat map looks flat: the two are no nearer to each other than ``LEAST_SPAN`` of their size. Signed numbers keep 0
+    in the middle: they are ranked by size, and their two ends are equally far.
     """
+    if signed:
+        return _signed_contrast(values, view)
     if view.contrast == "rank":
         return ranks(values), (0.0, 100.0)
     bounds = (view.low_percentile, view.high_percentile) if view.contrast == "percentile" else (0, 100)
     low, high = (float(bound) for bound in np.percentile(values, bounds))
     short = LEAST_SPAN * max(abs(low), abs(high), 1e-4) - (high - low)
     return values, (low - short / 2, high + short / 2) if short > 0 else (low, high)
+
+
+def _signed_contrast(values: Float[np.ndarray, " N"], view: ViewSettings) -> tuple[np.ndarray, tuple[float, float]]:
+    if view.contrast == "rank":
+        return np.sign(values) * ranks(np.abs(values)), (-100.0, 100.0)
+    end = float(np.percentile(np.abs(values), view.high_percentile if view.contrast == "percentile" else 100))
+    end = max(end, 1e-9)
+    return values, (-end, end)
 
 
 def ranks(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
@@ -205,17 +223,14 @@ def ranks(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
     return np.asarray(100 * middle[place] / (len(values) - 1), np.float32)
 
 
-def top_patches(prediction: Prediction, count: int, head: Head = MEAN_HEAD) -> Int[np.ndarray, " n"]:
-    """Indices of the most attended patches, best first."""
-    return np.argsort(-attention_values(prediction, head), kind="stable")[:count]
+def top_patches(shown: PatchMap, count: int) -> Int[np.ndarray, " n"]:
+    """Indices of the patches with the largest numbers of a map, best first."""
+    return np.argsort(-shown.values, kind="stable")[:count]
 
 
-def top_layer(prediction: Prediction, view: ViewSettings, head: Head = MEAN_HEAD) -> LayerTuple:
-    """The most attended patches as numbered rectangles, at most 20."""
-    best, values = top_patches(prediction, view.top_patches, head), attention_values(prediction, head)
-    features: dict[str, Any] = {"rank": np.arange(1, len(best) + 1), "attention": values[best]}
-    if prediction.reconstruction_error is not None:
-        features["error"] = prediction.reconstruction_error[best]
+def top_layer(prediction: Prediction, shown: PatchMap, view: ViewSettings) -> LayerTuple:
+    """The patches with the largest numbers of a map as numbered rectangles, at most 20."""
+    best = top_patches(shown, view.top_patches)
     name = _name(TOP, prediction.slide)
     attributes = {
         "name": name if prediction.partial >= 1 else f"{name} (partial)",
@@ -224,9 +239,9 @@ def top_layer(prediction: Prediction, view: ViewSettings, head: Head = MEAN_HEAD
         "edge_color": "black",
         "edge_width": float(prediction.grid.size_yx_px[0]) * FRAME_SHARE,
         "opacity": 1.0,
-        "features": features,
+        "features": {"rank": np.arange(1, len(best) + 1), "value": shown.values[best]},
         "text": {"string": "{rank}", "size": 9, "color": "black", "anchor": "center"},
-        "metadata": {TAG: tag(TOP, prediction.slide)},
+        "metadata": {TAG: tag(TOP, prediction.slide), "map": shown.title, "unit": shown.unit},
         **placement((0, 0), (1, 1), prediction.slide.mpp_yx),
     }
     return rectangles(prediction.grid.take(best)), attributes, "shapes"
@@ -240,15 +255,22 @@ def rectangles(grid: PatchGrid) -> Float[np.ndarray, "N 4 2"]:
     return np.stack(corners, axis=1)
 
 
-def patch_rows(prediction: Prediction, count: int, head: Head = MEAN_HEAD) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of the panel's table of the most attended patches."""
-    values, error = attention_values(prediction, head), prediction.reconstruction_error
-    columns = ["attention", *(["error"] if error is not None else []), "x (px)", "y (px)"]
+def patch_rows(prediction: Prediction, shown: PatchMap, count: int) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the panel's table of the top patches of a map; places in um from the slide's corner."""
+    scale, unit = (np.asarray(prediction.slide.mpp_yx), "µm") if prediction.slide.mpp_yx else (np.ones(2), "px")
+    columns = [shown.title, f"x ({unit})", f"y ({unit})"]
     rows = []
-    for patch in top_patches(prediction, count, head):
-        y, x = prediction.grid.coords_yx[patch]
-        rows.append([f"{values[patch]:.2f} ×", *([f"{error[patch]:.3f}"] if error is not None else []), str(x), str(y)])
+    for patch in top_patches(shown, count):
+        y, x = prediction.grid.coords_yx[patch] * scale
+        rows.append([value_words(shown, float(shown.values[patch])), f"{x:.0f}", f"{y:.0f}"])
     return columns, rows
+
+
+def value_words(shown: PatchMap, value: float) -> str:
+    """A number of a map with its unit: ``2.41 ×``, ``+0.012``, ``0.834``."""
+    if shown.signed:
+        return f"{value:+.3g}"
+    return f"{value:.2f} ×" if shown.unit.startswith("×") else f"{value:.3f}"
 
 
 def patch_place(prediction: Prediction, patch: int) -> tuple[tuple[float, float], float]:

@@ -3,7 +3,8 @@
 Keys, in the order in which they are offered::
 
     attention                  last layer, mean over heads (METHOD section 8)
-    attention/2/mean           the mean of an earlier layer, counted from 1
+    attention/all              mean over all layers and heads
+    attention/1/mean           the mean of an earlier layer, counted from 1
     attention/1/3              layer 1, head 3, both counted from 1
     support/LUAD               signed class support
     error                      masked reconstruction error
@@ -71,6 +72,8 @@ def map_titles(prediction: Prediction, members: int = 1) -> dict[str, str]:
     titles |= {
         f"{GROUP}/{group}/{c}": f"{group} and {c}" for group in prediction.group_support for c in prediction.classes
     }
+    if layers > 1:
+        titles[f"{ATTENTION}/all"] = "attention, all layers"
     for layer in range(layers, 0, -1):
         if layer < layers:
             titles[f"{ATTENTION}/{layer}/mean"] = f"attention, layer {layer}"
@@ -134,5 +137,7 @@ def _values(prediction: Prediction, key: str, members: int) -> np.ndarray:
 def _attention(prediction: Prediction, rest: list[str]) -> np.ndarray:
     if not rest:
         return prediction.mean_attention
+    if rest == ["all"]:
+        return np.asarray(prediction.attention.mean(axis=(0, 1)))
     heads = prediction.attention[int(rest[0]) - 1]
     return np.asarray(heads.mean(axis=0) if rest[1] == "mean" else heads[int(rest[1]) - 1])

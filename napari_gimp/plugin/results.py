@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -15,13 +15,16 @@ from qtpy.QtWidgets import (
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_gimp.plugin.bars import BarRow, ProbabilityBars
 from napari_gimp.plugin.forms import SettingsForm, combo
-from napari_gimp.plugin.parts import Words, fill, folded, silently
-from napari_gimp.plugin.session import MEAN_HEAD, Head, ViewSettings
+from napari_gimp.plugin.maps import ATTENTION
+from napari_gimp.plugin.parts import Words, folded, silently
+from napari_gimp.plugin.session import ViewSettings
 from napari_gimp.words import RESEARCH_ONLY
 
 
@@ -78,9 +81,8 @@ class ResultSection(QGroupBox):
         self.caution.setStyleSheet("color: #ffcc80; font-weight: bold;")
         self.table = _plain_table("probabilities")
         self.table.setToolTip("± is the standard deviation over members trained from other seeds, where there are any.")
-        self.notes = Words("notes")
-        self.head = combo("head", "Which attention the map shows: the mean over all of the last layer's, or one.")
-        self._heads: tuple[Head, ...] = (MEAN_HEAD,)
+        self.bars, self.doubt, self.notes = ProbabilityBars(), Words("doubt"), Words("notes")
+        self.map = combo("map", "Which number of each patch is shown on the slide (next: . previous: ,).")
         self.view = SettingsForm(ViewSettings)
         self.patches = _plain_table("patches")
         self.patches.setToolTip("Click a row to go to the patch.")
@@ -89,19 +91,42 @@ class ResultSection(QGroupBox):
             "Write prediction, patches, GeoJSON for QuPath, maps, figure and run record to a folder."
         )
         self._arrange()
-        self.head.currentTextChanged.connect(self._say_view_changed)
+        self.map.currentIndexChanged.connect(self._say_view_changed)
         self.view.changed.connect(self._say_view_changed)
         self.patches.cellClicked.connect(lambda row, _: self.patch_chosen.emit(row))
         self.export.clicked.connect(self.ask_folder)
         self.setVisible(False)
 
     def _arrange(self) -> None:
-        self.view.rows.insertRow(0, "attention head", self.head)
         layout = QVBoxLayout(self)
-        for part in (self.headline, self.caution, self.table, self.view.native, self.export):
+        for part in (
+            self.headline,
+            self.caution,
+            self.bars,
+            self.table,
+            self.doubt,
+            self._map_row(),
+            self.view.native,
+            self.export,
+        ):
             layout.addWidget(part)
-        layout.addWidget(folded("Most attended patches", self.patches))
+        layout.addWidget(folded("Top patches of this map", self.patches))
         layout.addWidget(self.notes)
+
+    def _map_row(self) -> QWidget:
+        """The box of maps as wide as the panel, a step to either side of it."""
+        row = QWidget()
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for text, name, by, tip in (
+            ("‹", "map.previous", -1, "Previous map (,)"),
+            ("›", "map.next", 1, "Next map (.)"),
+        ):
+            button = QToolButton(text=text, objectName=name, toolTip=tip)
+            button.clicked.connect(lambda _=False, by=by: self.step_map(by))
+            layout.addWidget(button)
+        layout.insertWidget(1, self.map, 1)
+        return row
 
     def _say_view_changed(self) -> None:
         self.view_changed.emit()
@@ -118,28 +143,50 @@ class ResultSection(QGroupBox):
         headline: str,
         classes: Sequence[str],
         rows: Sequence[tuple[str, Sequence[str]]],
-        heads: Sequence[Head],
+        titles: Mapping[str, str],
         notes: Sequence[str],
     ) -> None:
         """Everything that is words and numbers of a result."""
         self.setTitle(f"Result · {slide}")
         self.headline.setText(headline)
         self.set_probabilities(classes, rows)
-        self.set_heads(heads)
+        self.set_maps(titles)
         self.notes.setText("\n".join(notes))
         self.setVisible(True)
 
-    def set_heads(self, heads: Sequence[Head]) -> None:
-        """Offer these heads; keeps the choice where it still exists, else takes the first."""
-        names, before = [head.name for head in heads], self.head.currentText()
-        self._heads = tuple(heads)
-        self.head.setMinimumContentsLength(max(map(len, names)))
-        silently(self.head, lambda: fill(self.head, names, before if before in names else names[0]))
+    def set_doubt(self, classes: Sequence[str], bars: Sequence[BarRow], sentences: Sequence[str]) -> None:
+        """What each kind of input says, as bars, and what speaks for and against believing it."""
+        self.bars.set_rows(classes, bars)
+        self.doubt.setText("\n".join(sentences))
+
+    def set_maps(self, titles: Mapping[str, str]) -> None:
+        """Offer these maps, key -> title; keeps the choice where it still exists, else takes the first."""
+        before = self.chosen_map
+        silently(self.map, lambda: self._fill(titles))
+        self.choose_map(before if before in titles else next(iter(titles)), silent=True)
+
+    def _fill(self, titles: Mapping[str, str]) -> None:
+        self.map.clear()
+        for key, title in titles.items():
+            self.map.addItem(title, key)
 
     @property
-    def chosen_head(self) -> Head:
-        """The head that the map is to show."""
-        return self._heads[int(self.head.currentIndex())]
+    def chosen_map(self) -> str:
+        """Key of the map that is to be shown."""
+        return str(self.map.currentData() or ATTENTION)
+
+    def choose_map(self, key: str, silent: bool = False) -> None:
+        """Choose a map that is offered; others are passed over."""
+        place = self.map.findData(key)
+        if place >= 0 and silent:
+            silently(self.map, lambda: self.map.setCurrentIndex(place))
+        elif place >= 0:
+            self.map.setCurrentIndex(place)
+
+    def step_map(self, by: int) -> None:
+        """The next or the previous map, round the end."""
+        if self.map.count():
+            self.map.setCurrentIndex((self.map.currentIndex() + by) % self.map.count())
 
     def set_probabilities(self, classes: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
         """One row per class, one column per kind of input; a column with a spread in it is as wide as it needs."""
@@ -151,7 +198,7 @@ class ResultSection(QGroupBox):
             self.table.horizontalHeader().setSectionResizeMode(column, mode)
 
     def set_patches(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """The most attended patches, best first."""
+        """The top patches of the map, best first."""
         _show_table(self.patches, columns, [(str(k + 1), row) for k, row in enumerate(rows)])
 
 

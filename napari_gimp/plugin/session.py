@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from psygnal import Signal
 
@@ -27,23 +27,6 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 CONTRASTS = ("percentile", "raw", "rank")
 
 
-class Head(NamedTuple):
-    """An attention head of the last layer by its name in the panel and its row; no row: the mean over all of them."""
-
-    name: str
-    row: int | None = None
-
-
-MEAN_HEAD = Head("mean")
-
-
-def heads_of(count: int, members: int = 1) -> tuple[Head, ...]:
-    """The mean, then each of ``count`` heads; those of several members stand one member after the other."""
-    each = count // members
-    of = [f"member {row // each + 1}, " if members > 1 else "" for row in range(count)]
-    return (MEAN_HEAD, *(Head(f"{of[row]}head {row % each + 1}", row) for row in range(count)))
-
-
 @dataclass(frozen=True)
 class ViewSettings:
     """How the maps are shown; changes no number of the prediction."""
@@ -51,7 +34,7 @@ class ViewSettings:
     contrast: str = setting(
         "percentile",
         "percentile: colours end at the percentiles below; raw: at the smallest and largest value; "
-        "rank: each patch's rank among the patches, 0 to 100 %.",
+        "rank: each patch's rank among the patches, 0 to 100 %. Signed maps keep 0 in the middle.",
         choices=CONTRASTS,
     )
     low_percentile: float = setting(
@@ -60,8 +43,18 @@ class ViewSettings:
     high_percentile: float = setting(
         99.0, "Percentile of the patches that gets the brightest colour.", min=51, max=100, unit="%"
     )
-    opacity: float = setting(0.6, "Opacity of the maps over the slide: 0 invisible, 1 opaque.", min=0, max=1)
-    top_patches: int = setting(12, "How many of the most attended patches are outlined.", min=1, max=20)
+    hide_below: float = setting(
+        0.0,
+        "Hide patches whose number is below this percentile of the slide's patches; in signed maps, whose size is.",
+        min=0,
+        max=99,
+        unit="%",
+        slider=True,
+    )
+    opacity: float = setting(
+        0.6, "Opacity of the map over the slide: 0 invisible, 1 opaque.", min=0, max=1, slider=True
+    )
+    top_patches: int = setting(12, "How many patches with the largest numbers are outlined.", min=1, max=20)
 
     def __post_init__(self) -> None:
         check_settings(self)

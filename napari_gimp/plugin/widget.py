@@ -22,6 +22,7 @@ from napari_gimp.plugin.faces import show_session
 from napari_gimp.plugin.fitting import Fit
 from napari_gimp.plugin.host import shows, slide_layers, slide_of
 from napari_gimp.plugin.inputs import Inputs
+from napari_gimp.plugin.mapkeys import bind_map_keys
 from napari_gimp.plugin.panel import Panel
 from napari_gimp.plugin.preferences import preferences
 from napari_gimp.plugin.session import Request
@@ -43,7 +44,7 @@ class GimpWidget(Dock):
         self.viewer, self.canvas, self.jobs, self.session = viewer, desk.canvas, desk.jobs, desk.session
         self.panel = Panel(encoder_names(), wished.device, wished.encoder)
         self.inputs = Inputs(self.panel, self.session, self.jobs, self._report_beside, self._fail)
-        self.shown = Shown(self.panel, self.canvas, self.session)
+        self.shown = Shown(self.panel, desk)
         self._layer: Layer | None = None
         self.tissue = TissueChoice(viewer, self.canvas, self.panel, self.session)
         self._said_beside: list[str] = []
@@ -54,6 +55,7 @@ class GimpWidget(Dock):
         layout.addWidget(self.panel)
         self._fit, self._sight = Fit(viewer, self), Sight(viewer, self.canvas)
         desk.before_closing.append(self._fit.stop)
+        bind_map_keys(desk, self.panel.result)
         self._connect()
         self.inputs.load_checkpoint(None)
         self._model_changed()
@@ -64,6 +66,7 @@ class GimpWidget(Dock):
         panel, desk = self.panel, self.desk
         self.hear(desk.session.changed, self._show)
         self.hear(desk.said, self._say)
+        self.hear(desk.map_wanted, panel.result.choose_map)
         self.hear(desk.failed, self._fail)
         panel.slide.slide_chosen.connect(self._choose_slide)
         panel.slide.mpp_given.connect(self.give_mpp)
