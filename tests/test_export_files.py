@@ -15,8 +15,8 @@ from PIL import Image
 from shapely.geometry import shape
 
 from napari_gimp.export import check_free, everything, export_prediction, overlay, write_maps, write_overlay
+from napari_gimp.export.drawing import round_length
 from napari_gimp.export.everything import FILES
-from napari_gimp.export.figure import round_length
 from napari_gimp.export.overlay import top_patches, top_regions
 from napari_gimp.export.plain import NOTICE, plain, plain_text
 from napari_gimp.export.tables import patch_table
