@@ -6,12 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from napari.layers import Layer
 from plugin_cases import MPP
-from shapely.geometry import Polygon, box
+from shapely.geometry import MultiPolygon, Polygon, box
+from test_regions import regions
 
-from napari_gimp.plugin.annotations import drawn_tissue, regions_of, shapes_layer, slide_to_world, world_to_slide
+from napari_gimp.plugin.annotations import (
+    NO_CLASS_COLOUR,
+    drawn_tissue,
+    regions_of,
+    shapes_layer,
+    slide_to_world,
+    world_to_slide,
+)
 from napari_gimp.plugin.layers import placement
 from napari_gimp.regions import Region, read_geojson, write_geojson
 from napari_gimp.settings import InputError
@@ -78,12 +88,44 @@ def test_annotations_go_out_to_geojson_and_come_back_unchanged(
         assert after.polygon.area == pytest.approx(Polygon(world).area / MPP**2, rel=1e-4)
 
 
-def test_a_hole_survives_the_way_through_shapes() -> None:
-    ring = box(100, 100, 900, 900).difference(box(300, 300, 500, 500))
-    shapes, attributes, _ = shapes_layer([Region(ring, "ring", "Tumor", (1, 2, 3))], FACTS, "back")
-    (back,) = regions_of(shapes, attributes, "shapes", FACTS)
-    assert back.polygon.area == pytest.approx(ring.area, rel=1e-6)
-    assert attributes["edge_color"] == ["#010203"]
+@settings(max_examples=25)
+@given(st.lists(regions(), min_size=1, max_size=4))
+def test_holes_and_parts_survive_the_way_through_a_shapes_layer(drawn: list[Region]) -> None:
+    """Through napari's own layer, which keeps corners in single precision."""
+    drawn = [Region(near_the_slide(r.polygon), r.name, r.classification, r.colour) for r in drawn]
+    back = regions_of(*Layer.create(*shapes_layer(drawn, FACTS, "back")).as_layer_data_tuple(), FACTS)
+    assert len(back) == len(drawn)
+    for after, before in zip(back, drawn, strict=True):
+        names = [text.rstrip("\0") for text in (before.name, before.classification or "")]  # numpy's texts end there
+        assert [after.name, after.classification or ""] == names
+        assert after.colour == (None if before.colour == NO_CLASS_COLOUR else before.colour)
+        assert shapely.get_num_geometries(after.polygon) == shapely.get_num_geometries(before.polygon)
+        assert holes(after) == holes(before)
+        assert after.polygon.symmetric_difference(before.polygon).area < 1e-3 * before.polygon.length
+
+
+def near_the_slide(area: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
+    """The same form, 1000 pixels large, 9000 from the corner."""
+    low, size = np.array(area.bounds[:2]), max(area.bounds[2] - area.bounds[0], area.bounds[3] - area.bounds[1])
+    return shapely.transform(area, lambda xy: (xy - low) * 1000 / size + 9000)
+
+
+def holes(region: Region) -> int:
+    return sum(len(part.interiors) for part in shapely.get_parts(region.polygon))
+
+
+def test_seams_may_lead_through_other_holes_and_out_of_the_area() -> None:
+    hook = box(0, 0, 100, 100).difference(box(20, -1, 80, 90))
+    holed = hook.difference(box(85, 10, 95, 20)).difference(box(85, 40, 95, 50)).difference(box(5, 93, 95, 98))
+    (back,) = regions_of(*shapes_layer([Region(holed, "hook")], FACTS, "back"), FACTS)
+    assert back.polygon.equals(holed)
+
+
+def test_a_new_shape_takes_nothing_over_from_the_last() -> None:
+    layer = Layer.create(*shapes_layer([Region(box(0, 0, 9, 9), "old", "Tumor")], FACTS, "mine"))
+    layer.add_rectangles([[[20, 20], [30, 30]]])
+    assert list(layer.features["name"]) == ["old", ""]
+    assert list(layer.features["classification"]) == ["Tumor", ""]
 
 
 def test_painted_labels_become_one_region_per_value_on_their_pixels() -> None:

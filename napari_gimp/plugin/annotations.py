@@ -6,20 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import shapely
 from jaxtyping import Bool, Float
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon
-from shapely.ops import unary_union
-from shapely.validation import make_valid
 
 from napari_gimp.plugin.layers import drawn_on, placement
-from napari_gimp.regions import Region, mask_to_regions, regions_to_mask
+from napari_gimp.regions import Colour, Region, even_odd, mask_to_regions, regions_to_mask
 from napari_gimp.settings import InputError
 from napari_gimp.types import SlideFacts, Tissue
 
 TISSUE_MASK_UM = 8.0
 ELLIPSE_CORNERS = 96
 AREAS = ("rectangle", "polygon", "ellipse")
+NO_CLASS_COLOUR: Colour = (255, 193, 7)
+EDGE_UM = 8
+"""Width of an outline (pixels where the size is unknown)."""
+NEW_REGION = {"name": "", "classification": ""}
+"""Features of a shape that is drawn: without them it would take over those of the last one."""
 
 
 def world_to_slide(points: Float[np.ndarray, "n 2"], mpp_yx: tuple[float, float] | None) -> Float[np.ndarray, "n 2"]:
@@ -89,14 +93,38 @@ def _labels_mask(data: Any, attributes: Mapping[str, Any], facts: SlideFacts) ->
 def _shape_regions(data: Any, attributes: Mapping[str, Any], facts: SlideFacts) -> list[Region]:
     kinds = attributes.get("shape_type", "polygon")
     kinds = [kinds] * len(data) if isinstance(kinds, str) else list(kinds)
-    names = _names(attributes, len(data))
+    names, colours = _names(attributes, len(data)), _colours(attributes, len(data))
     bad = sorted(set(kinds) - set(AREAS))
     if bad:
         raise InputError(f"Expected areas ({', '.join(AREAS)}), found {', '.join(bad)}; draw closed shapes.")
+    place = (attributes["scale"], attributes["translate"])
     return [
-        Region(_polygon(_world(np.asarray(corners, float), kind, attributes), facts), *names[k])
+        Region(shape_area(np.asarray(corners, float), kind, place, facts.mpp_yx), *names[k], colours[k])
         for k, (corners, kind) in enumerate(zip(data, kinds, strict=True))
     ]
+
+
+def shape_area(
+    corners: Float[np.ndarray, "n 2"], kind: str, place: tuple[Any, Any], mpp_yx: tuple[float, float] | None
+) -> Polygon | MultiPolygon:
+    """The area that a rectangle, polygon or ellipse of napari fills, (x, y) in level-0 pixels.
+
+    Parameters
+    ----------
+    corners
+        (y, x) in the layer's own coordinates; those of an ellipse are the corners of its box.
+    place
+        The layer's scale and translate.
+
+    Raises
+    ------
+    InputError
+        It fills nothing; it has more than two axes.
+    """
+    if corners.shape[1] != 2:
+        raise InputError(f"Expected shapes with two axes (y, x), found {corners.shape[1]}.")
+    points = _ellipse(corners) if kind == "ellipse" else corners
+    return even_odd(world_to_slide(points * np.asarray(place[0]) + np.asarray(place[1]), mpp_yx)[:, ::-1])
 
 
 def _names(attributes: Mapping[str, Any], count: int) -> list[tuple[str, str | None]]:
@@ -107,26 +135,26 @@ def _names(attributes: Mapping[str, Any], count: int) -> list[tuple[str, str | N
     return [(str(name), None if kind in (None, "") else str(kind)) for name, kind in zip(names, classes, strict=True)]
 
 
-def _world(corners: Float[np.ndarray, "n 2"], kind: str, attributes: Mapping[str, Any]) -> Float[np.ndarray, "n 2"]:
-    if corners.shape[1] != 2:
-        raise InputError(f"Expected shapes with two axes (y, x), found {corners.shape[1]}.")
-    points = _ellipse(corners) if kind == "ellipse" else corners
-    return np.asarray(points * np.asarray(attributes["scale"]) + np.asarray(attributes["translate"]))
+def _colours(attributes: Mapping[str, Any], count: int) -> list[Colour | None]:
+    """Colour of each outline; None for the one of regions that nobody gave a colour."""
+    given = attributes.get("edge_color")
+    if given is None or isinstance(given, str) or len(given) != count:
+        return [None] * count
+    found = [_rgb(colour) for colour in given]
+    return [None if colour == NO_CLASS_COLOUR else colour for colour in found]
+
+
+def _rgb(colour: Any) -> Colour:
+    if isinstance(colour, str):
+        return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+    red, green, blue = (round(255 * float(value)) for value in colour[:3])
+    return red, green, blue
 
 
 def _ellipse(box: Float[np.ndarray, "4 2"]) -> Float[np.ndarray, "n 2"]:
     centre, along, across = box.mean(axis=0), (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
     turn = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False)[:, None]
     return np.asarray(centre + np.cos(turn) * along + np.sin(turn) * across)
-
-
-def _polygon(world: Float[np.ndarray, "n 2"], facts: SlideFacts) -> Polygon | MultiPolygon:
-    """A valid area: an outline that crosses itself becomes its parts."""
-    polygon = Polygon(world_to_slide(world, facts.mpp_yx)[:, ::-1])
-    if polygon.is_valid:
-        return polygon
-    parts = [part for part in getattr(make_valid(polygon), "geoms", [make_valid(polygon)]) if part.area > 0]
-    return unary_union(parts)
 
 
 def _label_regions(labels: np.ndarray, attributes: Mapping[str, Any], facts: SlideFacts) -> list[Region]:
@@ -148,33 +176,38 @@ def _moved(region: Region, by_yx_px: Float[np.ndarray, " 2"]) -> Region:
 
 
 def shapes_layer(regions: Sequence[Region], facts: SlideFacts, name: str) -> tuple[Any, dict[str, Any], str]:
-    """Regions as polygons with the features ``name`` and ``classification``; a seam leads to each hole."""
-    parts = [(part, region) for region in regions for part in getattr(region.polygon, "geoms", [region.polygon])]
+    """Regions as polygons, one each, with the features ``name`` and ``classification``.
+
+    Holes and parts hang together by seams, edges that the outline goes forth and back; napari shows none of them.
+    """
     attributes = {
         "name": name,
         "shape_type": "polygon",
         "face_color": "transparent",
-        "edge_color": [_colour(region) for _, region in parts],
+        "edge_color": [colour_name(region.colour) for region in regions] or colour_name(None),
         "metadata": drawn_on(facts),
-        "edge_width": 8 / (facts.mpp_yx or (1.0, 1.0))[0],
+        "edge_width": EDGE_UM / (facts.mpp_yx or (1.0, 1.0))[0],
         "features": {
-            "name": [region.name for _, region in parts],
-            "classification": [region.classification or "" for _, region in parts],
+            "name": [region.name for region in regions],
+            "classification": [region.classification or "" for region in regions],
         },
+        "feature_defaults": NEW_REGION,
         **placement((0, 0), (1, 1), facts.mpp_yx),
     }
-    return [_ring(part) for part, _ in parts], attributes, "shapes"
+    return [ring_of(region.polygon) for region in regions], attributes, "shapes"
 
 
-def _ring(polygon: Polygon) -> Float[np.ndarray, "n 2"]:
-    outer = np.asarray(polygon.exterior.coords)[:-1]
-    pieces = [outer]
-    for hole in polygon.interiors:
-        pieces += [outer[:1], np.asarray(hole.coords)]
-    ring = np.concatenate([*pieces, outer[:1]] if polygon.interiors else pieces)
-    return np.asarray(ring[:, ::-1] - 0.5)
+def ring_of(area: Polygon | MultiPolygon) -> Float[np.ndarray, "n 2"]:
+    """One outline (y, x) in slide pixels, 0 in the middle of the first, round all parts and holes of an area."""
+    rings = [ring for part in shapely.get_parts(area) for ring in (part.exterior, *part.interiors)]
+    if len(rings) == 1:
+        return np.asarray(shapely.get_coordinates(area)[:-1, ::-1] - 0.5)
+    anchor = shapely.get_coordinates(rings[0])[:1]
+    there_and_back = [piece for ring in rings for piece in (shapely.get_coordinates(ring), anchor)]
+    return np.asarray(np.concatenate(there_and_back)[:-1, ::-1] - 0.5)
 
 
-def _colour(region: Region) -> str:
-    red, green, blue = region.colour or (255, 193, 7)
+def colour_name(colour: Colour | None) -> str:
+    """``#rrggbb`` of a region's colour, or of none."""
+    red, green, blue = colour or NO_CLASS_COLOUR
     return f"#{red:02x}{green:02x}{blue:02x}"
