@@ -29,13 +29,37 @@ NO_TORCH = (
 def analyse(request: Request) -> Generator[Progress, None, Prediction]:
     """The run of one request, with a handle on the slide of its own that is closed whatever happens."""
     step_back()
+    pipeline = yield from the_pipeline()
+    plan, chosen = plan_of(request), request.choices
+    with open_slide(request.path) as slide:
+        take_given_mpp(slide, request.slide)
+        prediction: Prediction = yield from pipeline.analyse(slide, plan, profile=request.profile, drawn=request.drawn)
+    if chosen.cache is not None:
+        pipeline.trim(chosen.cache, chosen.cache_gb * 1e9)
+    return prediction
+
+
+def the_pipeline() -> Generator[Progress, None, Any]:
+    """The pipeline's module, with torch loaded before it.
+
+    Raises
+    ------
+    InputError
+        torch cannot be loaded.
+    """
     yield from warm_up()
     try:
-        from napari_gimp import pipeline
+        return importlib.import_module("napari_gimp.pipeline")
     except OSError as error:
         raise InputError(NO_TORCH.format(reason=error)) from error
+
+
+def plan_of(request: Request) -> Any:
+    """The request as the pipeline takes it (an ``Analysis``); after :func:`the_pipeline`."""
+    from napari_gimp.pipeline import Analysis
+
     chosen = request.choices
-    plan = pipeline.Analysis(
+    return Analysis(
         request.checkpoint,
         encoder=chosen.encoder,
         weights=chosen.weights,
@@ -47,15 +71,9 @@ def analyse(request: Request) -> Generator[Progress, None, Prediction]:
         tissue=chosen.tissue_settings,
         maps=chosen.maps,
     )
-    with open_slide(request.path) as slide:
-        _take_given_mpp(slide, request.slide)
-        prediction = yield from pipeline.analyse(slide, plan, profile=request.profile, drawn=request.drawn)
-    if chosen.cache is not None:
-        pipeline.trim(chosen.cache, chosen.cache_gb * 1e9)
-    return prediction
 
 
-def _take_given_mpp(slide: Slide, seen: SlideFacts) -> None:
+def take_given_mpp(slide: Slide, seen: SlideFacts) -> None:
     """um per pixel as the user saw them: the file's own stay, also where they differ along y and x."""
     if slide.facts.mpp_yx != seen.mpp_yx:
         slide.with_mpp(seen.known_mpp_yx()[0])
