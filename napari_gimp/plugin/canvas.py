@@ -121,8 +121,9 @@ class Canvas:
         self._steps.extendleft(reversed(steps))
 
     def go_to(self, centre: tuple[float, float], width: float) -> None:
-        """Look at a place, in the viewer's units, so that ``width`` fills a third of the window."""
-        self.viewer.scene.camera.center = centre
+        """Look at a place (y, x), in the viewer's units, so that ``width`` fills a third of the window."""
+        order = self.viewer.dims.order  # the slide may stand on its side
+        self.viewer.scene.camera.center = centre[::-1] if order[-1] < order[-2] else centre
         self.viewer.scene.camera.zoom = min(self.viewer.canvas.size) / (3 * width)
 
 

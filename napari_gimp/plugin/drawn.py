@@ -12,10 +12,18 @@ from napari_gimp.plugin.layers import DRAWN_ON, TAG, UM, drawn_on
 from napari_gimp.settings import InputError
 from napari_gimp.types import SlideFacts, Tissue
 
+RULER = "napari-gimp ruler"
+"""Where a layer's metadata say that its lines are measures."""
+
 
 def is_drawn(layer: Layer) -> bool:
     """Whether this is a Labels or Shapes layer of the user's own."""
     return isinstance(layer, Labels | Shapes) and TAG not in layer.metadata
+
+
+def is_ruler(layer: Layer) -> bool:
+    """Whether the lines of a layer are measures and no regions."""
+    return RULER in layer.metadata
 
 
 def belongs(layer: Layer, facts: SlideFacts) -> bool:

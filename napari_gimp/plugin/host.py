@@ -11,7 +11,7 @@ import numpy as np
 from napari import Viewer, current_viewer
 from napari.layers import Image, Layer
 
-from napari_gimp.plugin.drawn import is_drawn
+from napari_gimp.plugin.drawn import is_drawn, is_ruler
 from napari_gimp.plugin.jobs import Jobs
 from napari_gimp.plugin.levels import GLASS, exact_levels
 from napari_gimp.settings import InputError
@@ -56,8 +56,8 @@ def shows(viewer: Viewer, facts: SlideFacts) -> bool:
 
 
 def drawn_names(viewer: Viewer) -> list[str]:
-    """Names of the user's own Labels and Shapes layers."""
-    return [layer.name for layer in viewer.layers if is_drawn(layer)]
+    """Names of the user's own Labels and Shapes layers; rulers enclose nothing."""
+    return [layer.name for layer in viewer.layers if is_drawn(layer) and not is_ruler(layer)]
 
 
 def attend(viewer: Viewer) -> None:

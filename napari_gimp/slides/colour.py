@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageCms
 
-from napari_gimp.slides.tiles import Pixels, RawLevel, SlideError
+from napari_gimp.slides.tiles import Level, Pixels, RawLevel, SlideError, SlideTiles
 
 
 class IccToSrgb:
@@ -52,3 +53,38 @@ class _InSrgb(RawLevel):
 def in_srgb(raw: RawLevel, transform: IccToSrgb | None) -> RawLevel:
     """The level with every tile converted; the level itself without a transform."""
     return raw if transform is None else _InSrgb(raw, transform)
+
+
+class _LevelInSrgb(RawLevel):
+    def __init__(self, level: Level, transform: IccToSrgb) -> None:
+        super().__init__(level.shape_yx, level.tile_yx)
+        self._level, self._transform = level, transform
+
+    def decode(self, row: int, column: int) -> Pixels:
+        return self._transform(self._level.tile(row, column))
+
+    def show(self, row: int, column: int) -> Pixels:
+        return self._transform(self._level.shown(row, column))
+
+
+def srgb_levels(levels: Sequence[Level], profile: bytes | None, tiles: SlideTiles) -> tuple[Level, ...]:
+    """Levels to look at, each tile converted when it is asked for and then held like any other.
+
+    Parameters
+    ----------
+    levels
+        As the file has them.
+    profile
+        The slide's ICC profile.
+    tiles
+        The slide's share of a cache.
+
+    Raises
+    ------
+    SlideError
+        No profile, or none for RGB pixels.
+    """
+    if profile is None:
+        raise SlideError("Expected an ICC profile in the slide's file, found none; its colours stay as they are.")
+    transform = IccToSrgb(profile)
+    return tuple(Level(_LevelInSrgb(level, transform), tiles) for level in levels)

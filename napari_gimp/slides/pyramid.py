@@ -20,7 +20,7 @@ import zarr
 from jaxtyping import UInt8
 
 from napari_gimp.settings import InputError
-from napari_gimp.slides.colour import IccToSrgb, in_srgb
+from napari_gimp.slides.colour import IccToSrgb, in_srgb, srgb_levels
 from napari_gimp.slides.formats import (
     PIP_LINE,
     is_tiff,
@@ -51,7 +51,7 @@ def open_slide(
     Parameters
     ----------
     path
-        Aperio, Hamamatsu, Philips, generic and other TIFFs; flat TIFF, PNG, JPEG, JPEG 2000 and BMP pictures; with
+        TIFFs (Aperio, Hamamatsu, Philips, generic and others) and flat pictures (TIFF, PNG, JPEG, JPEG 2000, BMP); with
         the ``openslide`` extra also MRXS, DICOM, CZI, Leica, Ventana and what else OpenSlide reads.
     mpp
         um per level-0 pixel, where the file does not say it or says it wrong.
@@ -65,8 +65,7 @@ def open_slide(
     SlideError
         In one sentence: what was found and what can be done.
     """
-    path = Path(path)
-    source = _open_source(path, read_header(path))
+    source = _open_source(path := Path(path), read_header(path))
     try:
         return Slide(path, source, mpp, use_icc, cache or shared_cache())
     except InputError:
@@ -108,8 +107,8 @@ class Slide:
     facts : SlideFacts
         Shape, um per pixel and what else is known; replaced by :meth:`with_mpp`.
     levels : tuple of zarr.Array
-        (Y, X, 3) uint8 at /2 steps, finest first, over a read-only store: reading decodes. Tiles that will not decode
-        show a light pattern there. After :meth:`close` reading raises :class:`SlideError`.
+        (Y, X, 3) uint8 at /2 steps, finest first, over a read-only store: reading decodes; after :meth:`close` it
+        raises :class:`SlideError`. Tiles that will not decode show a light pattern there.
     tile_levels : tuple of Level
         The same levels as the patch reader takes them: a tile that will not decode raises.
     icc_profile : bytes or None
@@ -134,6 +133,11 @@ class Slide:
     def levels(self) -> tuple[zarr.Array[Any], ...]:
         """See the class."""
         return SlideStore(self.tile_levels).arrays()
+
+    @cached_property
+    def srgb_levels(self) -> tuple[zarr.Array[Any], ...]:
+        """:attr:`levels` in sRGB, tile by tile when read; raises :class:`SlideError` without a usable ICC profile."""
+        return SlideStore(srgb_levels(self.tile_levels, self.icc_profile, self._tiles)).arrays()
 
     def with_mpp(self, mpp: float) -> SlideFacts:
         """Take the user's um per level-0 pixel instead of the file's; :attr:`facts` is replaced and returned.
