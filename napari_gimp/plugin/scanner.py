@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import UInt8
 from napari.layers import Layer
 
-from napari_gimp.plugin.colours import is_corrected, read_lowest, show_colours
 from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.docks.navigator import NavigatorFace
 from napari_gimp.plugin.docks.slide_images import SlideImages
 from napari_gimp.plugin.errands import Errands
 from napari_gimp.plugin.host import FILLING, slide_of
+from napari_gimp.plugin.srgb import is_corrected, read_lowest, show_colours
 from napari_gimp.settings import InputError
 from napari_gimp.slides import Slide
 from napari_gimp.types import Progress

@@ -13,7 +13,6 @@ from napari.layers import Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout
 
-from napari_gimp.plugin.colours import is_corrected, read_thumbnail
 from napari_gimp.plugin.desk import Desk, Dock
 from napari_gimp.plugin.docks.navigator import NavigatorFace
 from napari_gimp.plugin.errands import Errands
@@ -36,6 +35,7 @@ from napari_gimp.plugin.navigation import (
 from napari_gimp.plugin.piecewalk import PieceWalk
 from napari_gimp.plugin.ruler import Rulers
 from napari_gimp.plugin.scanner import ScannerPictures
+from napari_gimp.plugin.srgb import is_corrected, read_thumbnail
 from napari_gimp.slides import Slide
 from napari_gimp.types import SlideFacts
 
