@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plugin_cases import MPP, checker, grid_of, prediction_of, write_slide
 
-from napari_gimp.plugin import layers
+from napari_gimp.plugin import layers, palette
 from napari_gimp.plugin.levels import PaddedLevel, exact_levels
 from napari_gimp.plugin.maps import ERROR_UNITS, PatchMap, patch_map
 from napari_gimp.plugin.session import ViewSettings
@@ -96,12 +96,12 @@ def test_the_threshold_hides_what_is_below_its_percentile() -> None:
 def test_signed_maps_keep_0_in_the_middle_and_hide_by_size() -> None:
     values = np.array([-4, -1, 0, 2, 1], np.float32)
     for scale in ("raw", "percentile", "rank"):
-        low, high = layers.contrast(values, ViewSettings(contrast=scale), signed=True)[1]
+        low, high = palette.contrast(values, ViewSettings(contrast=scale), signed=True)[1]
         assert low == -high
-    shown, _ = layers.contrast(values, ViewSettings(contrast="rank"), signed=True)
+    shown, _ = palette.contrast(values, ViewSettings(contrast="rank"), signed=True)
     np.testing.assert_allclose(shown, [-100, -37.5, 0, 75, 37.5])
-    signed = PatchMap("support/A", "support for A", "logit", values, "PiYG", True)
-    assert layers.hidden(signed, 60).tolist() == [False, True, True, False, True]
+    signed = PatchMap("support/A", "support for A", "logit", values, "orange-blue", True)
+    assert palette.hidden(signed, 60).tolist() == [False, True, True, False, True]
 
 
 def test_partial_results_say_so() -> None:
@@ -111,10 +111,10 @@ def test_partial_results_say_so() -> None:
 
 def test_contrast_clips_spans_or_ranks() -> None:
     values = np.array([0, 1, 2, 3, 1000], np.float32)
-    assert layers.contrast(values, ViewSettings(contrast="raw"))[1] == (0, 1000)
-    low, high = layers.contrast(values, ViewSettings(low_percentile=0, high_percentile=75))[1]
+    assert palette.contrast(values, ViewSettings(contrast="raw"))[1] == (0, 1000)
+    low, high = palette.contrast(values, ViewSettings(low_percentile=0, high_percentile=75))[1]
     assert (low, high) == (0, 3)
-    shown, limits = layers.contrast(values, ViewSettings(contrast="rank"))
+    shown, limits = palette.contrast(values, ViewSettings(contrast="rank"))
     np.testing.assert_allclose(shown, [0, 25, 50, 75, 100])
     assert limits == (0, 100)
 
@@ -123,21 +123,21 @@ def test_contrast_clips_spans_or_ranks() -> None:
 def test_a_flat_map_looks_flat(middle: float, span: float) -> None:
     """Differences of a thousandth do not get the colours of differences of one."""
     values = np.linspace(middle * (1 - span / 2), middle * (1 + span / 2), 7).astype(np.float32)
-    low, high = layers.contrast(values, ViewSettings(contrast="raw"))[1]
-    assert high - low >= 0.99 * layers.LEAST_SPAN * middle
+    low, high = palette.contrast(values, ViewSettings(contrast="raw"))[1]
+    assert high - low >= 0.99 * palette.LEAST_SPAN * middle
     assert low <= values.min() <= values.max() <= high
-    if span > 2 * layers.LEAST_SPAN:
+    if span > 2 * palette.LEAST_SPAN:
         assert (low, high) == (values.min(), values.max())
 
 
 def test_nothing_but_zeros_still_has_two_ends() -> None:
-    low, high = layers.contrast(np.zeros(4, np.float32), VIEW)[1]
+    low, high = palette.contrast(np.zeros(4, np.float32), VIEW)[1]
     assert low < 0 < high
 
 
 @given(st.lists(st.integers(-5, 5), min_size=2, max_size=30))
 def test_ranks_keep_order_and_ties(values: list[int]) -> None:
-    ranks = layers.ranks(np.array(values, np.float32))
+    ranks = palette.ranks(np.array(values, np.float32))
     order = np.argsort(values, kind="stable")
     assert (np.diff(ranks[order]) >= 0).all()
     assert ranks.mean() == pytest.approx(50, abs=1e-3)

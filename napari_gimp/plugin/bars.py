@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 COLOURS = ("#0072b2", "#e69f00", "#56b4e9", "#cc79a7", "#f0e442", "#999999")
 """Okabe and Ito's, told apart by colour-blind readers; no red against green."""
-ROW_PX, GAP_PX, LABEL_SHARE = 18, 4, 0.3
+ROW_PX, GAP_PX = 18, 4
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class ProbabilityBars(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
+        left = max((painter.fontMetrics().horizontalAdvance(row.name) for row in self._rows), default=0) + 6
         for k, row in enumerate(self._rows):
-            self._paint(painter, row, k * (ROW_PX + GAP_PX))
+            self._paint(painter, row, left, k * (ROW_PX + GAP_PX))
         painter.end()
 
-    def _paint(self, painter: QPainter, row: BarRow, top: float) -> None:
-        left = self.width() * LABEL_SHARE
+    def _paint(self, painter: QPainter, row: BarRow, left: float, top: float) -> None:
         ink = self.palette().color(QPalette.ColorRole.WindowText)
         painter.setPen(ink)
         vertical = Qt.AlignmentFlag.AlignVCenter
@@ -67,19 +67,20 @@ class ProbabilityBars(QWidget):
         whole, x = self.width() - left, left
         for k, (name, share) in enumerate(zip(self._classes, row.probabilities, strict=True)):
             box = QRectF(x, top, whole * share, ROW_PX)
-            painter.fillRect(box, QColor(COLOURS[k % len(COLOURS)]))
-            _write(painter, box, f"{name} {share:.2f}", name)
+            colour = QColor(COLOURS[k % len(COLOURS)])
+            painter.fillRect(box, colour)
+            _write(painter, box, "white" if colour.lightnessF() < 0.4 else "black", f"{name} {share:.2f}", name)
             x += whole * share
         if row.spread is not None:
             _whisker(painter, left + whole * row.probabilities[0], whole * row.spread, top, ink)
 
 
-def _write(painter: QPainter, box: QRectF, long: str, short: str) -> None:
+def _write(painter: QPainter, box: QRectF, ink: str, long: str, short: str) -> None:
     """The longest of the two texts that fits into a bar."""
     metrics = painter.fontMetrics()
     text = next((text for text in (long, short) if metrics.horizontalAdvance(text) + 8 <= box.width()), "")
     painter.save()
-    painter.setPen(QColor("black"))
+    painter.setPen(QColor(ink))
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
     painter.restore()
 

@@ -6,10 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_type_hints
 
-from magicgui.widgets import CheckBox, ComboBox, Container, create_widget
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, create_widget
 from magicgui.widgets.bases import RangedWidget, ValueWidget
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QSizePolicy,
+    QSlider,
+    QWidget,
+)
 
 from napari_gimp.settings import describe
 
@@ -102,10 +111,23 @@ def _adapt(editor: ValueWidget[Any]) -> None:
     native = editor.native
     if isinstance(native, QDoubleSpinBox):
         native.setDecimals(3 if native.maximum() <= 20 else 1)
+    if isinstance(editor, FloatSlider):
+        _widen(native)
     if isinstance(native, QAbstractSpinBox):
         native.setKeyboardTracking(False)
     if isinstance(editor, RangedWidget | ComboBox):
         calm(native)
+
+
+def _widen(slider: QWidget) -> None:
+    """A slider as wide as its row, and its number whole beside it."""
+    number = slider.findChild(QDoubleSpinBox)
+    number.setFixedWidth(number.fontMetrics().horizontalAdvance("99.990") + 8)
+    number.setStyleSheet("padding: 0px; margin: 0px;")  # napari leaves room for buttons at its sides
+    number.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+    slider.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    for part in (number, slider.findChild(QSlider)):
+        calm(part)
 
 
 def _label(name: str, unit: str) -> str:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from napari_gimp.plugin.levels import exact_levels
 from napari_gimp.plugin.maps import PatchMap
+from napari_gimp.plugin.palette import SCALE_WORDS, colours, contrast, hidden, legend
 from napari_gimp.plugin.session import ViewSettings
 from napari_gimp.slides import Slide
 from napari_gimp.types import Lattice, PatchGrid, Prediction, SlideFacts, Tissue
@@ -27,10 +28,8 @@ OUTLINE_COLOURS = np.array([[0, 0, 0, 0], [0, 0.72, 0.83, 1]], np.float32)
 OUTLINE_PX = 2
 PLACEHOLDER = 235
 """Grey of a lowest level that a worker has yet to read."""
-LEAST_SPAN = 0.02
 FRAME_SHARE = 1 / 14
 """Width of the frame of a patch, as a share of the patch, at most."""
-SCALE_WORDS = {"raw": "full range", "percentile": "ends clipped", "rank": "rank, %"}
 
 
 def placement(origin_yx_px: Any, cell_yx_px: Any, mpp_yx: tuple[float, float] | None) -> dict[str, Any]:
@@ -155,7 +154,7 @@ def _map_layer(
     attributes = {
         "name": name if prediction.partial >= 1 else f"{name} (partial, {prediction.partial:.0%})",
         "rgb": False,
-        "colormap": shown.colormap,
+        "colormap": colours(shown),
         "contrast_limits": limits,
         "opacity": view.opacity,
         "interpolation2d": "nearest",
@@ -172,55 +171,6 @@ def _map_layer(
         **placement(lattice.origin_yx_px, lattice.cell_yx_px, prediction.slide.mpp_yx),
     }
     return lattice.image(values), attributes, "image"
-
-
-def legend(shown: PatchMap, view: ViewSettings) -> str:
-    """What the colours mean, in one line: the map, the unit of its numbers, the scale, what is hidden."""
-    scale = SCALE_WORDS[view.contrast]
-    words = scale if view.contrast == "rank" else f"{shown.unit}, {scale}"
-    above = f", top {100 - view.hide_below:g} %" if view.hide_below else ""
-    return f"{shown.title} ({words}{above})"
-
-
-def hidden(shown: PatchMap, below: float) -> Bool[np.ndarray, " N"]:
-    """Patches below a percentile of the map; of a signed map, those whose size is."""
-    size = np.abs(shown.values) if shown.signed else shown.values
-    return np.asarray(size < np.percentile(size, below))
-
-
-def contrast(
-    values: Float[np.ndarray, " N"], view: ViewSettings, signed: bool = False
-) -> tuple[np.ndarray, tuple[float, float]]:
-    """The numbers to show and the two that get the darkest and the brightest colour.
-
-    A flat map looks flat: the two are no nearer to each other than ``LEAST_SPAN`` of their size. Signed numbers keep 0
-    in the middle: they are ranked by size, and their two ends are equally far.
-    """
-    if signed:
-        return _signed_contrast(values, view)
-    if view.contrast == "rank":
-        return ranks(values), (0.0, 100.0)
-    bounds = (view.low_percentile, view.high_percentile) if view.contrast == "percentile" else (0, 100)
-    low, high = (float(bound) for bound in np.percentile(values, bounds))
-    short = LEAST_SPAN * max(abs(low), abs(high), 1e-4) - (high - low)
-    return values, (low - short / 2, high + short / 2) if short > 0 else (low, high)
-
-
-def _signed_contrast(values: Float[np.ndarray, " N"], view: ViewSettings) -> tuple[np.ndarray, tuple[float, float]]:
-    if view.contrast == "rank":
-        return np.sign(values) * ranks(np.abs(values)), (-100.0, 100.0)
-    end = float(np.percentile(np.abs(values), view.high_percentile if view.contrast == "percentile" else 100))
-    end = max(end, 1e-9)
-    return values, (-end, end)
-
-
-def ranks(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
-    """Percentage of the other patches that are below (ties share the mean rank); 50 for a single patch."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    middle = np.cumsum(counts) - (counts + 1) / 2
-    if len(values) < 2:
-        return np.full(len(values), 50, np.float32)
-    return np.asarray(100 * middle[place] / (len(values) - 1), np.float32)
 
 
 def top_patches(shown: PatchMap, count: int) -> Int[np.ndarray, " n"]:

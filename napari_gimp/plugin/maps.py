@@ -23,8 +23,8 @@ from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction
 
 ATTENTION, ERROR, SUPPORT, SPREAD, GROUP = "attention", "error", "support", "spread", "group"
-COLORMAPS = {ATTENTION: "viridis", ERROR: "cividis", SUPPORT: "PiYG", SPREAD: "magma", GROUP: "PuOr"}
-"""Safe for colour-blind readers; those of one sign perceptually uniform, signed ones diverging round 0."""
+COLORMAPS = {ATTENTION: "viridis", ERROR: "cividis", SUPPORT: "orange-blue", SPREAD: "magma", GROUP: "orange-blue"}
+"""Safe for colour-blind readers. Those of one sign are perceptually uniform; the signed one is clear at 0."""
 SIGNED = (SUPPORT, GROUP)
 ERROR_UNITS = {"l1": "mean |difference|", "cosine": "1 − cosine"}
 TIMES_MEAN, LOGIT = "× slide mean", "logit"

@@ -10,6 +10,7 @@ from napari_gimp.plugin import layers
 from napari_gimp.plugin.bars import BarRow
 from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.maps import PatchMap, map_titles, patch_map
+from napari_gimp.plugin.palette import colours
 from napari_gimp.plugin.panel import Panel
 from napari_gimp.plugin.session import Request, ViewSettings
 from napari_gimp.types import MODALITIES, Prediction, SlideFacts, Tissue
@@ -99,7 +100,7 @@ class Shown:
         limits = self._limits.get((prediction.slide.identity, shown.key, view.contrast))
         swapped = present is not None and present.metadata["key"] != shown.key
         always: dict[str, Any] = {"opacity": view.opacity} | (
-            {"colormap": shown.colormap, "visible": True} if swapped else {}
+            {"colormap": colours(shown), "visible": True} if swapped else {}
         )
         for layer in layers.map_layers(prediction, shown, view, limits):
             self.canvas.put(layer, **always)
