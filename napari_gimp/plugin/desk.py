@@ -17,7 +17,7 @@ from napari_gimp.plugin.canvas import Canvas
 from napari_gimp.plugin.faces import ClosingWatch
 from napari_gimp.plugin.host import attend
 from napari_gimp.plugin.jobs import Jobs
-from napari_gimp.plugin.marks import Mark
+from napari_gimp.plugin.marks import DEFAULT_LABELS, Mark
 from napari_gimp.plugin.preferences import preferences
 from napari_gimp.plugin.session import Choices, Session
 from napari_gimp.types import Prediction
@@ -35,8 +35,9 @@ class Desk:
         What is chosen, what runs, and the result; says ``changed`` and ``result_changed``.
     map_shown
         The `maps.PatchMap` in sight, or None; said when it changes.
-    marks
-        Slide identity -> the user's marks on it (`marks.Mark`, plain data); ``marks_changed`` says the identity.
+    marks, labels
+        Slide identity -> the user's marks on it (`marks.Mark`, plain data), and the labels to mark with;
+        ``marks_changed`` says the identity.
     patch_hovered, patch_chosen
         Index of a patch of `result`, None when the cursor leaves the patches; chosen by a click, a table, a gallery.
     """
@@ -54,6 +55,7 @@ class Desk:
         self.viewer, self.canvas, self.jobs = viewer, Canvas(viewer), Jobs()
         self.session = Session(Choices(device=wished.device, cache=wished.cache / "bags", cache_gb=wished.cache_gb))
         self.marks: dict[str, list[Mark]] = {}
+        self.labels: list[str] = list(DEFAULT_LABELS)
         self.keys: dict[str, str] = {}
         self.before_closing: list[Callable[[], object]] = []
         self._closing: ClosingWatch | None = None

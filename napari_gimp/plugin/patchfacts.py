@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,11 +14,22 @@ from napari_gimp.types import PatchGrid, Prediction
 
 
 class Fact(NamedTuple):
-    """One line of a patch's facts: what it is, its value with unit, its percentile (empty where it has none)."""
+    """One line of a patch's facts; unit and percentile are empty where there are none."""
 
     name: str
     value: str
+    unit: str = ""
     percentile: str = ""
+
+    @property
+    def heading(self) -> str:
+        """What it is and in which unit."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    @property
+    def cell(self) -> str:
+        """Value and, in brackets, percentile."""
+        return f"{self.value} ({self.percentile})" if self.percentile else self.value
 
 
 class Ranked:
@@ -33,8 +45,8 @@ class Ranked:
 
     def fact(self, patch: int) -> Fact:
         """The map's number at a patch."""
-        value = value_words(self.map, float(self.map.values[patch]))
-        return Fact(self.map.title, value, percentile_words(self.percentile(patch)))
+        value = number_words(self.map, float(self.map.values[patch]))
+        return Fact(self.map.title, value, self.map.unit, percentile_words(self.percentile(patch)))
 
 
 class PatchFacts:
@@ -99,7 +111,7 @@ def percentile(ordered: Float[np.ndarray, " N"], value: float) -> float:
     """Percentage of the other values below one of them, ties half, from the values in order."""
     if len(ordered) < 2:
         return 50.0
-    below, upto = (int(np.searchsorted(ordered, np.float32(value), side)) for side in ("left", "right"))  # type: ignore[call-overload]
+    below, upto = (int(np.searchsorted(ordered, np.float32(value), side)) for side in ("left", "right"))
     return 100 * (below + (upto - below - 1) / 2) / (len(ordered) - 1)
 
 
@@ -112,15 +124,19 @@ def percentile_words(value: float) -> str:
 
 def value_words(shown: PatchMap, value: float) -> str:
     """A number of a map with its unit: ``2.41 × slide mean``, ``+0.012 logit``."""
-    number = f"{value:+.3g}" if shown.signed else f"{value:.2f}" if shown.unit.startswith("×") else f"{value:.3f}"
-    return f"{number} {shown.unit}"
+    return f"{number_words(shown, value)} {shown.unit}"
+
+
+def number_words(shown: PatchMap, value: float) -> str:
+    """A number of a map without its unit."""
+    return f"{value:+.3g}" if shown.signed else f"{value:.2f}" if shown.unit.startswith("×") else f"{value:.3f}"
 
 
 def place_facts(prediction: Prediction, patch: int) -> tuple[Fact, ...]:
     """Which patch, and where its centre lies from the slide's top-left corner."""
     (y, x), unit = centre(prediction.grid, patch), "px" if prediction.grid.mpp_yx is None else "µm"
     number = Fact("patch", f"{patch + 1:,} of {len(prediction.grid):,}")
-    return number, Fact("x", f"{x:,.0f} {unit}"), Fact("y", f"{y:,.0f} {unit}")
+    return number, Fact("x", f"{x:,.0f}", unit), Fact("y", f"{y:,.0f}", unit)
 
 
 def centre(grid: PatchGrid, patch: int) -> tuple[float, float]:
@@ -128,3 +144,21 @@ def centre(grid: PatchGrid, patch: int) -> tuple[float, float]:
     mpp = np.asarray(grid.mpp_yx or (1.0, 1.0))
     y, x = (grid.coords_yx[patch] + np.asarray(grid.size_yx_px) / 2) * mpp
     return float(y), float(x)
+
+
+def expectation_words(facts: PatchFacts, patch: int, nearest: int) -> str:
+    """How far off the model was at a patch, and where the patch lies that is most like what it expected."""
+    error = facts.ranked(ERROR).fact(patch)
+    said = f"Error here: {error.value} {error.unit}, percentile {error.percentile} among the slide's patches."
+    if nearest == patch:
+        return f"{said} The patch itself is the most like what the model expected."
+    grid = facts.prediction.grid
+    away = math.dist(centre(grid, patch), centre(grid, nearest))
+    return f"{said} The patch on the right lies {length_words(away, grid.mpp_yx is not None)} away."
+
+
+def length_words(length: float, is_um: bool) -> str:
+    """A length in mm from 1000 um on, else in um; in pixels where their size is unknown."""
+    if not is_um:
+        return f"{length:,.0f} px"
+    return f"{length / 1000:.1f} mm" if length >= 1000 else f"{length:.0f} µm"

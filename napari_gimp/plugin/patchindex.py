@@ -29,7 +29,7 @@ class PatchIndex:
         point = np.array([y_px, x_px])
         cells = np.floor((point - self._origins) / self._cell).astype(np.int64)
         near = ((cells >= -self._reach) & (cells < self._shapes + self._reach)).all(axis=1)
-        found = [hit for k in np.flatnonzero(near) if (hit := self._nearest(k, cells[k], point)) is not None]
+        found = [hit for k in np.flatnonzero(near).tolist() if (hit := self._nearest(k, cells[k], point)) is not None]
         return min(found)[1] if found else None
 
     def _nearest(self, lattice: int, cell: Int[np.ndarray, " 2"], point: np.ndarray) -> tuple[float, int] | None:

@@ -1,0 +1,107 @@
+"""The chosen patch and the user's marks on the slide, as layers: there whichever dock asked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+
+from napari_gimp.plugin.desk import Desk
+from napari_gimp.plugin.host import slide_layers, slide_of
+from napari_gimp.plugin.layers import TAG, LayerTuple, placement, tag
+from napari_gimp.plugin.marks import Mark, centres, colour_of
+from napari_gimp.types import Prediction, SlideFacts
+
+CHOSEN, MARKS = "chosen patch", "marks"
+CHOSEN_COLOUR = "#00e5ff"
+CHOSEN_LEAST_PX, MARK_LEAST_PX, MOST_PX = 22, 10, 10000
+"""Smallest and largest size on the screen: seen where a patch is a dot."""
+MARK_SHARE = 0.3
+_SHOWN: WeakSet[Desk] = WeakSet()
+
+
+def show_places(desk: Desk) -> None:
+    """Show a desk's chosen patch and marks from now on; asking twice does nothing."""
+    if desk in _SHOWN:
+        return
+    _SHOWN.add(desk)
+    desk.patch_chosen.connect(partial(_show_chosen, desk))
+    desk.marks_changed.connect(partial(_show_marks, desk))
+    desk.session.changed.connect(partial(_show_again, desk))
+    _show_again(desk)
+
+
+def _show_chosen(desk: Desk, patch: int | None) -> None:
+    result = desk.result
+    if result is not None and patch is not None:
+        desk.canvas.put(chosen_layer(result, patch), size=result.grid.size_yx_px[1])
+
+
+def _show_again(desk: Desk) -> None:
+    """The marks of the chosen slide after its layers were made anew; what is waiting to be removed goes first."""
+    slide = desk.session.choices.slide
+    if slide is None or not desk.marks.get(slide.identity):
+        return
+    there = desk.canvas.find(tag(MARKS, slide))
+    scale = placement((0, 0), (1, 1), slide.mpp_yx)["scale"]
+    if there is None or tuple(there.scale) != scale:
+        desk.canvas.soon(partial(_show_marks, desk, slide.identity))
+
+
+def _show_marks(desk: Desk, identity: str) -> None:
+    facts = _facts(desk, identity)
+    marks = desk.marks.get(identity, [])
+    if facts is None or not marks:
+        desk.canvas.drop(lambda plate: plate["slide"] == identity and plate["role"] == MARKS)
+        return
+    layer = marks_layer(marks, desk.labels, facts)
+    desk.canvas.put(layer, **{key: layer[1][key] for key in ("features", "size", "face_color")})
+
+
+def _facts(desk: Desk, identity: str) -> SlideFacts | None:
+    slides = (slide_of(layer) for layer in slide_layers(desk.viewer))
+    return next((slide.facts for slide in slides if slide is not None and slide.facts.identity == identity), None)
+
+
+def chosen_layer(prediction: Prediction, patch: int) -> LayerTuple:
+    """A frame round a patch, as wide as it and never smaller than a few pixels of the screen."""
+    grid = prediction.grid
+    centre = grid.coords_yx[patch] + np.asarray(grid.size_yx_px) / 2 - 0.5
+    attributes = {
+        **_points(CHOSEN, prediction.slide, CHOSEN_LEAST_PX),
+        "size": float(grid.size_yx_px[1]),
+        "symbol": "square",
+        "face_color": "transparent",
+        "border_color": CHOSEN_COLOUR,
+        "border_width": 0.08,
+    }
+    return centre[None], attributes, "points"
+
+
+def marks_layer(marks: Sequence[Mark], labels: Sequence[str], facts: SlideFacts) -> LayerTuple:
+    """Marked patches as dots in the colours of their labels, with the labels beside them."""
+    attributes = {
+        **_points(MARKS, facts, MARK_LEAST_PX),
+        "size": np.array([MARK_SHARE * mark["size_yx"][1] for mark in marks]),
+        "symbol": "disc",
+        "features": {"label": [mark["label"] for mark in marks]},
+        "face_color": [colour_of(mark["label"], labels) for mark in marks],
+        "border_color": "black",
+        "border_width": 0.1,
+        "text": {"string": "{label}", "size": 9, "color": "black", "anchor": "upper_left", "translation": (0.0, 0.0)},
+    }
+    return centres(marks) - 0.5, attributes, "points"
+
+
+def _points(role: str, facts: SlideFacts, least_px: int) -> dict[str, Any]:
+    return {
+        "name": f"{role} · {facts.name}",
+        "canvas_size_limits": (least_px, MOST_PX),
+        "metadata": {TAG: tag(role, facts)},
+        "opacity": 1.0,
+        "blending": "translucent_no_depth",
+        **placement((0, 0), (1, 1), facts.mpp_yx),
+    }

@@ -1,0 +1,203 @@
+"""Joins the inspector's face with the desk: numbers at once, pixels and the model's answers from workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import napari.viewer
+from qtpy.QtWidgets import QVBoxLayout
+
+from napari_gimp import words
+from napari_gimp.plugin.desk import Dock
+from napari_gimp.plugin.docks.inspector import CHOSEN, CURSOR, InspectorFace
+from napari_gimp.plugin.expected import Expected, Expecting, expect
+from napari_gimp.plugin.layers import patch_place
+from napari_gimp.plugin.maps import PatchMap
+from napari_gimp.plugin.newest import Newest
+from napari_gimp.plugin.patchfacts import PatchFacts, expectation_words
+from napari_gimp.plugin.patchindex import PatchIndex
+from napari_gimp.plugin.patchpixels import NativePatch, SlideHandle, read_native
+from napari_gimp.plugin.pictures import qimage
+from napari_gimp.plugin.places import show_places
+from napari_gimp.plugin.pointer import point_at_patches
+
+NO_RESULT = "Run GiMP on a slide first: then the numbers of the patch under the cursor stand here."
+HOW = "Move over the slide for numbers; click a patch for its pixels."
+CHOOSE = "Click a patch on the slide."
+READING, ASKING = "Reading …", "Asking the model …"
+PARTIAL = "Known once the whole slide is computed."
+NOT_REBUILT = "This checkpoint does not rebuild masked patches: nothing can be said of what it expects."
+NO_RUN = "Run GiMP again: the model of this result is not loaded."
+SURPRISING = 12
+
+
+class Inspector(Dock):
+    """What is known of the patch under the cursor and of the chosen one."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(viewer)
+        self.face = InspectorFace()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.face)
+        self.handle, self.expecting = SlideHandle(), Expecting()
+        self._pixels, self._answers = Newest(), Newest()
+        self._facts: PatchFacts | None = None
+        self._in_sight: PatchMap | None = None
+        self._hovered: int | None = None
+        self._chosen: int | None = None
+        self._corner: tuple[int, int] | None = None
+        self._surprising: list[int] = []
+        self._connect()
+        self._result_changed()
+
+    def _connect(self) -> None:
+        desk, face = self.desk, self.face
+        point_at_patches(desk)
+        show_places(desk)
+        self.hear(desk.patch_hovered, self._hover)
+        self.hear(desk.patch_chosen, self._choose)
+        self.hear(desk.map_shown, self._map_shown)
+        self.hear(desk.session.result_changed, self._result_changed)
+        self.hear(desk.session.changed, self._slide_changed)
+        face.neighbours_wanted.connect(lambda _: self._read())
+        face.expected_wanted.connect(lambda _: self._expect())
+        face.surprising_chosen.connect(self._go_to)
+        ends: tuple[Callable[[], None], ...] = (
+            self._pixels.end, self._answers.end, self.handle.end, self.expecting.forget
+        )  # fmt: skip
+        for end in ends:
+            self.destroyed.connect(lambda _=None, end=end: end())
+            desk.before_closing.append(end)
+
+    def _slide_changed(self) -> None:
+        """Another slide, or none, is chosen: its file is let go of."""
+        result = self.desk.result
+        if result is None or self.handle.identity not in (None, result.slide.identity):
+            self.handle.release()
+        if result is not (None if self._facts is None else self._facts.prediction):
+            self._result_changed()
+
+    def _result_changed(self) -> None:
+        """Numbers of another result; the chosen patch stays where it is one of it."""
+        result, origin = self.desk.result, self.desk.session.origin
+        self._in_sight, self._hovered, chosen = None, None, None
+        if result is None:
+            self._facts = self._corner = None
+            self.expecting.forget()
+        else:
+            self._facts = PatchFacts(result, 1 if origin is None else origin.choices.members)
+            chosen = None if self._corner is None else PatchIndex(result.grid).of_corner(self._corner)
+        self.face.notice.setText(NO_RESULT if result is None else HOW)
+        self._show_surprising()
+        self._chosen = chosen
+        self._show_lines()
+        self._choose(chosen)
+
+    def _map_shown(self, shown: PatchMap | None) -> None:
+        """The map in sight has a line of its own."""
+        self._in_sight = shown
+        self._show_lines()
+
+    def _show_lines(self) -> None:
+        """One line for each number, named by those of any patch."""
+        there = self._facts is not None and len(self._facts.prediction.grid) > 0
+        facts = self._facts.of(0, self._in_sight) if there and self._facts is not None else ()
+        self.face.set_lines([fact.heading for fact in facts])
+        self._numbers(CURSOR, self._hovered)
+        self._numbers(CHOSEN, self._chosen)
+
+    def _numbers(self, column: int, patch: int | None) -> None:
+        known = patch is not None and self._facts is not None
+        facts = self._facts.of(patch, self._in_sight) if known and self._facts and patch is not None else ()
+        self.face.set_numbers(column, [fact.cell for fact in facts])
+
+    def _hover(self, patch: int | None) -> None:
+        self._hovered = patch
+        self._numbers(CURSOR, patch)
+
+    def _choose(self, patch: int | None) -> None:
+        """Numbers of a patch now, its pixels soon."""
+        result = self.desk.result
+        self._chosen = patch if result is not None else None
+        if result is not None and patch is not None:
+            self._corner = (int(result.grid.coords_yx[patch, 0]), int(result.grid.coords_yx[patch, 1]))
+        self._numbers(CHOSEN, self._chosen)
+        self._read()
+        self._expect()
+
+    def _read(self) -> None:
+        """Read the chosen patch beside the window; what was asked for before is given up."""
+        result, path, patch = self.desk.result, self.desk.session.choices.path, self._chosen
+        if result is None or path is None or patch is None:
+            self._pixels.drop()
+            self.face.picture.set_words(CHOOSE)
+            self.face.caption.setText("")
+            return
+        asked = (self.handle, path, result.slide.identity, result.grid, patch, self.face.neighbours.isChecked())
+        self._pixels.ask(
+            lambda number: self.desk.jobs.start(
+                read_native,
+                *asked,
+                returned=self._pixels.then(number, self._show_pixels),
+                errored=self._pixels.then(number, self._pixels_failed),
+            )
+        )
+
+    def _show_pixels(self, read: NativePatch) -> None:
+        self.face.picture.set_picture(qimage(read.pixels), read.width_um, read.patches)
+        self.face.caption.setText(read.words)
+
+    def _pixels_failed(self, error: Exception) -> None:
+        self.face.picture.set_words(words.error_words(error))
+        self.face.caption.setText("")
+
+    def _expect(self) -> None:
+        """Ask the model beside the window, where the user wants to know."""
+        self._answers.drop()
+        why_not = self._why_not_expected()
+        self.face.expected.set_waiting(why_not or ASKING)
+        origin, result = self.desk.session.origin, self.desk.result
+        if why_not or not self.face.is_expanded() or origin is None or result is None:
+            return
+        asked = (self.expecting, origin, self.handle, result.grid, self._chosen)
+        self._answers.ask(
+            lambda number: self.desk.jobs.start(
+                expect,
+                *asked,
+                returned=self._answers.then(number, self._show_expected),
+                errored=self._answers.then(number, self._expectation_failed),
+            )
+        )
+
+    def _why_not_expected(self) -> str:
+        result = self.desk.result
+        if result is None or self._chosen is None:
+            return CHOOSE
+        if result.partial < 1:
+            return PARTIAL
+        if result.reconstruction_error is None:
+            return NOT_REBUILT
+        return NO_RUN if self.desk.session.origin is None else ""
+
+    def _show_expected(self, found: Expected) -> None:
+        face = self.face.expected
+        face.set_here(qimage(found.here.pixels), found.here.width_um)
+        said = "" if self._facts is None else expectation_words(self._facts, found.patch, found.nearest)
+        face.set_nearest(qimage(found.there.pixels), found.there.width_um, said)
+
+    def _expectation_failed(self, error: Exception) -> None:
+        self.face.expected.set_waiting(words.error_words(error))
+
+    def _show_surprising(self) -> None:
+        found = [] if self._facts is None else self._facts.most_surprising(SURPRISING)
+        self._surprising = [patch for patch, _ in found]
+        self.face.set_surprising([(f"{fact.value} {fact.unit}", fact.percentile) for _, fact in found])
+
+    def _go_to(self, row: int) -> None:
+        """Look at one of the most surprising patches, and choose it."""
+        result: Any = self.desk.result
+        if result is not None and row < len(self._surprising):
+            self.desk.canvas.go_to(*patch_place(result, self._surprising[row]))
+            self.desk.patch_chosen.emit(self._surprising[row])
