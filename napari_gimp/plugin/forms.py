@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_gimp.settings import describe
 
 SLIDER_STEPS = 100
+BUTTON_PX = 22
 UNBOUNDED = 10**12
 """Where numbers without a bound of their own end in a form."""
 
@@ -122,9 +123,9 @@ def _adapt(editor: ValueWidget[Any]) -> None:
 def _widen(slider: QWidget) -> None:
     """A slider as wide as its row, and its number whole beside it."""
     number = slider.findChild(QDoubleSpinBox)
-    number.setFixedWidth(number.fontMetrics().horizontalAdvance("99.990") + 8)
-    number.setStyleSheet("padding: 0px; margin: 0px;")  # napari leaves room for buttons at its sides
-    number.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+    number.setStyleSheet("")
+    number.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.UpDownArrows)  # without them napari's style hides the number
+    number.setFixedWidth(number.fontMetrics().horizontalAdvance("99.99") + 2 * BUTTON_PX)
     slider.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     for part in (number, slider.findChild(QSlider)):
         calm(part)
