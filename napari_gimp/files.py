@@ -94,7 +94,7 @@ def _clear_left_behind(path: Path) -> None:
     for left in path.parent.glob(f".{escape(path.name)}.{escape(platform.node())}-*.*"):
         name, _, end = left.name.rpartition(".")
         process = name.rpartition("-")[2]
-        if end not in ("writing", "old") or not process.isdecimal() or _is_alive(int(process)):
+        if end not in ("writing", "old") or not process.isdecimal() or is_alive(int(process)):
             continue
         if end == "old" and not path.exists():
             left.rename(path)
@@ -102,7 +102,8 @@ def _clear_left_behind(path: Path) -> None:
             remove(left)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine lives; where that cannot be asked without harm (Windows), it does."""
     if os.name != "posix":
         return True  # signal 0 would end a process of Windows
     try:

@@ -173,10 +173,21 @@ def view(
     checkpoint: Checkpoint | None = None,
     mpp: Mpp = None,
 ) -> None:
-    """Open a slide in napari with the panel, the profile and the checkpoint (the demo model if none)."""
+    """Open a slide in napari with the panel, the profile and the checkpoint (the demo model if none).
+
+    Parameters
+    ----------
+    slide
+        A slide, or a session (.gimp.json), which is put back as it was left.
+    """
     for path in (slide, profile, checkpoint):
         if path is not None and not path.exists():
             raise InputError(f"{path}: expected a file or folder, found nothing there; check the path.")
+    if slide.name.lower().endswith(".gimp.json") and (profile, checkpoint, mpp) != (None, None, None):
+        raise InputError(
+            f"{slide.name} is a session and brings its own profile, checkpoint and pixel size: leave the options out,"
+            " or give the slide instead."
+        )
     _open_viewer(slide, profile, checkpoint, mpp)
 
 

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import napari
 
+from napari_gimp.plugin.autosave import autosave_of
+from napari_gimp.plugin.desk import desk_of
 from napari_gimp.plugin.preferences import PLUGIN
+from napari_gimp.plugin.sessionfile import is_session, read_session
 from napari_gimp.plugin.widget import GimpWidget
+from napari_gimp.plugin.wiring.sessions import restore
 from napari_gimp.slides import open_slide
 
 WIDGET = "GiMP: analyse slide"
@@ -27,6 +31,8 @@ def open_viewer(
 
     Parameters
     ----------
+    slide
+        A slide, or a session (``.gimp.json``), which brings everything else itself.
     profile, checkpoint
         An expression file; a checkpoint folder (the bundled demo model by default).
     mpp
@@ -37,13 +43,19 @@ def open_viewer(
     Raises
     ------
     InputError
-        A slide that cannot be opened.
+        A slide or session that cannot be opened.
     """
     if sys.platform == "win32":
         importlib.import_module("napari_gimp.pipeline")  # torch must be loaded before Qt there
     viewer = napari.Viewer(title="napari-gimp")
     viewer.window.resize(*WINDOW_PX)
-    prepare(viewer, slide, profile, checkpoint, mpp, run)
+    autosave_of(desk_of(viewer))
+    if slide is not None and is_session(slide):
+        read_session(slide)  # what is no session is refused here, where the window would only show it
+        prepare(viewer)
+        restore(viewer, slide)
+    else:
+        prepare(viewer, slide, profile, checkpoint, mpp, run)
     napari.run()
 
 
