@@ -15,7 +15,9 @@ from napari_gimp.genes import GeneReference
 from napari_gimp.gimp.checkpoint import LoadedModel
 from napari_gimp.gimp.ensemble import Ensemble
 from napari_gimp.gimp.explain import class_support, group_support
+from napari_gimp.gimp.gene_encoder import GeneEncoder
 from napari_gimp.gimp.model import GiMP, ModelConfig
+from napari_gimp.gimp.parts import pathway_table
 from napari_gimp.gimp.reconstruct import nearest_expected
 from napari_gimp.pipeline import Prepared, Questions, embedding
 from napari_gimp.pipeline.prediction import forward_prediction
@@ -111,6 +113,31 @@ def test_an_answer_is_what_a_whole_pass_says(changes: dict[str, Any], members: i
     output = model.model(torch.from_numpy(bag().features)[None], torch.from_numpy(bag().cells)[None],
                          genes=torch.from_numpy(genes.values)[None])  # fmt: skip
     np.testing.assert_allclose(answer.logits["both"], output.answers["both"][0].detach(), rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=10)
+@given(st.lists(st.tuples(st.sampled_from(GENES), st.floats(0, 9, width=32)), min_size=1, max_size=6), st.booleans())
+def test_one_answer_after_the_other_is_what_whole_passes_say(edits: list[tuple[str, float]], shared: bool) -> None:
+    """Only groups that changed are computed again: whatever was asked before must not show."""
+    model = loaded(1, shared_head=shared)
+    asked, genes = questions(model, profile()), profile()
+    for gene, value in edits:
+        genes = asked.changed(genes, [GeneEdit(gene, "value", value)])
+        whole = forward_prediction(bag(), SLIDE, model, genes)
+        np.testing.assert_allclose(asked.answer(genes).probabilities["both"], whole.probabilities["both"], atol=1e-5)
+    np.testing.assert_allclose(
+        asked.answer(profile()).probabilities["both"],
+        forward_prediction(bag(), SLIDE, model, profile()).probabilities["both"],
+        atol=1e-5,
+    )
+
+
+def test_a_group_knows_nothing_of_the_others_also_where_they_are_of_many_lengths() -> None:
+    table, _ = pathway_table([("a", [[0, 1], [2]]), ("b", [[3, 4, 5]]), ("c", [[6], [7], [0, 8]])], 9)
+    encoder = GeneEncoder(replace(SMALL, shared_head=False), 9, table).eval()
+    fragments, some = encoder.fragments(torch.randn(1, 9)), torch.tensor([2, 0])
+    for whole, part in zip(encoder.within(fragments), encoder.within(fragments[:, some], some), strict=True):
+        torch.testing.assert_close(part, whole[:, some])
 
 
 def test_genes_do_move_the_answer() -> None:

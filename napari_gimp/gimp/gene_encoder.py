@@ -13,6 +13,8 @@ from napari_gimp.gimp.attention import Attention, Block
 from napari_gimp.gimp.config import ModelConfig
 from napari_gimp.gimp.parts import FragmentHeads, fragment_table, token
 
+ALL = slice(None)
+
 
 @dataclass(frozen=True, eq=False)
 class GeneTokens:
@@ -58,29 +60,41 @@ class GeneEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(d)
 
-    def _padding(self, batch: int) -> Bool[Tensor, "BK F1"] | None:
+    def _padding(self, batch: int, groups: Int[Tensor, " k"] | slice) -> Bool[Tensor, "BK F1"] | None:
         """True at fragments that only fill a shorter group up; None where all groups are of one length."""
         if not self.ragged:
             return None
-        empty = (self.table == self.genes).all(-1)
+        empty = (self.table[groups] == self.genes).all(-1)
         return F.pad(empty, (1, 0)).expand(batch, -1, -1).flatten(0, 1)
 
     def forward(self, genes: Float[Tensor, "B G"]) -> GeneTokens:
         """Standardised expression -> CLS_ge."""
-        fragments = F.pad(self.dropout(genes), (0, 1))[:, self.table]
-        tokens = self.head(fragments)
+        return self.between(*self.within(self.fragments(genes)))
+
+    def fragments(self, genes: Float[Tensor, "B G"]) -> Float[Tensor, "B K F f"]:
+        """Standardised expression by fragment and group."""
+        return F.pad(self.dropout(genes), (0, 1))[:, self.table]
+
+    def within(
+        self, fragments: Float[Tensor, "B k F f"], groups: Int[Tensor, " k"] | slice = ALL
+    ) -> tuple[Float[Tensor, "B k d"], Float[Tensor, "B k H F"]]:
+        """Attention inside these groups: the token of each, and what it attended to; groups know nothing of others."""
+        tokens = self.head(fragments) if isinstance(self.head, nn.Linear) else self.head(fragments, groups)
         if self.fragment_embedding is not None:
-            tokens = tokens + self.fragment_embedding
-        batch, groups = tokens.shape[:2]
-        tokens = torch.cat([self.group_tokens.expand(batch, -1, -1, -1), tokens], dim=2).flatten(0, 1)
-        padding = self._padding(batch)
+            tokens = tokens + self.fragment_embedding[groups]
+        batch, count = tokens.shape[:2]
+        tokens = torch.cat([self.group_tokens[groups].expand(batch, -1, -1, -1), tokens], dim=2).flatten(0, 1)
+        padding = self._padding(batch, groups)
         for block in self.intra:
-            tokens, fragment_row = block(tokens, padding)
-        tokens = torch.cat([self.cls.expand(batch, -1, -1), tokens[:, 0].unflatten(0, (batch, groups))], dim=1)
+            tokens, row = block(tokens, padding)
+        return tokens[:, 0].unflatten(0, (batch, count)), row[..., 1:].unflatten(0, (batch, count))
+
+    def between(self, tokens: Float[Tensor, "B K d"], rows: Float[Tensor, "B K H F"]) -> GeneTokens:
+        """Attention between the group tokens and CLS_ge."""
+        tokens = torch.cat([self.cls.expand(len(tokens), -1, -1), tokens], dim=1)
         for block in self.inter:
-            tokens, group_row = block(tokens)
-        rows = fragment_row[..., 1:].unflatten(0, (batch, groups))
-        return GeneTokens(self.norm(tokens[:, 0]), group_row[..., 1:], rows)
+            tokens, row = block(tokens)
+        return GeneTokens(self.norm(tokens[:, 0]), row[..., 1:], rows)
 
 
 class SelfNormalising(nn.Module):

@@ -141,7 +141,9 @@ class GiMP(nn.Module):
             predicted=None if image is None or masked is None else in_chunks(self.decoder, image.tokens),
         )
 
-    def beside_image(self, image: GiMPOutput, genes: Float[Tensor, "B G"] | None) -> GiMPOutput:
+    def beside_image(
+        self, image: GiMPOutput, genes: Float[Tensor, "B G"] | None, profile: GeneTokens | None = None
+    ) -> GiMPOutput:
         """The same cases with other genes: what a pass found in the image is taken over, never computed again.
 
         Equal to a whole pass, but for what grows with the patches, which is left out.
@@ -152,6 +154,8 @@ class GiMP(nn.Module):
             Of a pass over the image, whatever genes it had.
         genes
             As for a pass; None: the image alone.
+        profile
+            What the gene encoder makes of them, where that is known.
 
         Raises
         ------
@@ -159,14 +163,19 @@ class GiMP(nn.Module):
             Another number of genes than the model's.
         """
         self._check(None, genes, None, is_seen=True)
-        return self._joined(Branch(image.cls_image, image.has_image, self.absent_image), genes, None)
+        return self._joined(Branch(image.cls_image, image.has_image, self.absent_image), genes, None, profile)
 
     def _joined(
-        self, image: Branch, genes: Float[Tensor, "B G"] | None, has_genes: Bool[Tensor, " B"] | None
+        self,
+        image: Branch,
+        genes: Float[Tensor, "B G"] | None,
+        has_genes: Bool[Tensor, " B"] | None,
+        profile: GeneTokens | None = None,
     ) -> GiMPOutput:
         """Gene branch and head."""
         expression = None if genes is None or not self.genes else self.gene_scaling(genes)
-        profile = None if expression is None else self._profile(expression)
+        if expression is not None and profile is None:
+            profile = self._profile(expression)
         known = None if genes is None else ~genes.isnan().all(1)
         cls = None if profile is None else profile.cls
         branch = self._branch(cls, has_genes, known, self.absent_genes, len(image.cls))

@@ -122,9 +122,11 @@ class FragmentHeads(nn.Module):
         self.weight = nn.Parameter(torch.empty(groups, fragments, genes, d).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(groups, fragments, d))
 
-    def forward(self, fragments: Float[Tensor, "B K F f"]) -> Float[Tensor, "B K F d"]:
-        """Each fragment through its own weights."""
-        return torch.einsum("bkfg,kfgd->bkfd", fragments, self.weight) + self.bias
+    def forward(
+        self, fragments: Float[Tensor, "B k F f"], groups: Int[Tensor, " k"] | slice = slice(None)
+    ) -> Float[Tensor, "B k F d"]:
+        """Each fragment of these groups through its own weights."""
+        return torch.einsum("bkfg,kfgd->bkfd", fragments, self.weight[groups]) + self.bias[groups]
 
 
 def real_patches(embeddings: Float[Tensor, "B N D"], padding: Bool[Tensor, "B N"] | None) -> Bool[Tensor, "B N"]:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from napari_gimp.genes import GeneReference
+from napari_gimp.gimp.beside import BesideImage
 from napari_gimp.gimp.checkpoint import LoadedModel
 from napari_gimp.gimp.ensemble import EnsembleOutput
 from napari_gimp.gimp.explain import gene_groups
@@ -75,7 +76,7 @@ class Questions:
     ) -> None:
         self.loaded, self.bag, self.genes, self.cells = loaded, bag, genes, cells
         self.maps = maps or MapSettings()
-        self._seen = tuple(seen)
+        self._beside = [BesideImage(member, each) for member, each in zip(loaded.model.members, seen, strict=True)]
         self._supports: dict[bytes, Float[np.ndarray, "C N"]] = {}
         self._group_maps: dict[tuple[str, bytes], Float[np.ndarray, "C N"]] = {}
         self.reference = reference_of(loaded) if loaded.facts.genes else None
@@ -102,8 +103,7 @@ class Questions:
             Another number of genes than the model's.
         """
         values = None if genes is None else torch.from_numpy(genes.values)[None].to(self.loaded.model.device)
-        members = zip(self.loaded.model.members, self._seen, strict=True)
-        output = EnsembleOutput(tuple(member.beside_image(seen, values) for member, seen in members))
+        output = EnsembleOutput(tuple(each.answer(values) for each in self._beside))
         probabilities, spread = opinions(output, genes is not None)
         logits = {name: output.answers[name][0].float().cpu().numpy() for name in probabilities}
         return Answer(probabilities, logits, spread)
