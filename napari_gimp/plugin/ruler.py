@@ -28,7 +28,7 @@ def ruler_layer(facts: SlideFacts) -> LayerTuple:
         "face_color": "transparent",
         "features": {"length": np.empty(0, object)},
         "feature_defaults": {"length": ""},
-        "text": {"string": "{length}", "size": 13, "color": COLOUR, "anchor": "center"},
+        "text": {"string": "{length}", "size": 13, "color": "black", "anchor": "center"},
         "opacity": 1.0,
         "metadata": {**drawn_on(facts), RULER: True},
         **placement((0, 0), (1, 1), facts.mpp_yx),
