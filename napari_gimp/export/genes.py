@@ -49,7 +49,9 @@ def _genes(axis: Axes, prediction: Prediction) -> None:
     axis.set_yticks(range(len(shown)), names)
     axis.axvline(0, color="black", linewidth=0.6)
     axis.set_title(f"genes that speak most for and against {prediction.classes[best_class(prediction)]}", fontsize=9)
-    axis.set_xlabel("added to its logit, less the other classes' (in brackets: z in the cohort)", fontsize=8)
+    axis.set_xlabel(
+        "added to its logit, less the other classes',\nbaseline: cohort mean (in brackets: z in the cohort)", fontsize=8
+    )
     _style(axis)
 
 

@@ -1,0 +1,250 @@
+"""``report.pdf``: one A4 page of a case, text as text; what does not fit is counted and stands in ``report.html``."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from napari_gimp.doubt import doubt_sentences
+from napari_gimp.export.plain import NOTICE
+from napari_gimp.export.report import content, pictures
+from napari_gimp.export.report.case import ReportCase
+from napari_gimp.export.report.content import Table
+from napari_gimp.export.report.pictures import SMALL
+from napari_gimp.words import RESEARCH_ONLY
+
+WIDTH, HEIGHT, MARGIN = 8.27, 11.69, 0.5
+INNER = WIDTH - 2 * MARGIN
+LEFT, GAP = 4.3, 0.25
+RIGHT = INNER - LEFT - GAP
+LEAST_SLIDE = 2.7
+TRIES = ((6, 2.2), (4, 1.9), (3, 1.7), (2, 1.5))
+"""Rows of a table and height of the genes, roomiest first."""
+MOST_PATCHES, MOST_CLASSES = 6, 4
+TINY = 5.5
+PER_INCH = 130.0
+"""Characters of DejaVu Sans in an inch, times their size in points: what lines are broken by."""
+
+
+class Sheet:
+    """An A4 page that is filled from the top; all lengths in inches."""
+
+    def __init__(self) -> None:
+        self.figure = Figure(figsize=(WIDTH, HEIGHT))
+        FigureCanvasPdf(self.figure)
+        self.top = MARGIN
+
+    def box(self, left: float, below: float, width: float, height: float) -> Axes:
+        """Axes at ``left`` of the inner page and ``below`` the filled part."""
+        bottom = HEIGHT - self.top - below - height
+        place = Bbox.from_bounds((MARGIN + left) / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT)
+        axis: Axes = self.figure.add_axes(place.bounds)
+        return axis
+
+    def text(self, left: float, below: float, words: str, size: float, **look: Any) -> None:
+        """Words with their top there, never read as a formula."""
+        x, y = (MARGIN + left) / WIDTH, 1 - (self.top + below) / HEIGHT
+        self.figure.text(x, y, words, fontsize=size, va="top", parse_math=False, **look)
+
+    def lines(self, left: float, below: float, lines: Sequence[str], size: float, width: float) -> float:
+        """Sentences broken to a width, one under the other; returns the height they take."""
+        broken = [part for line in lines for part in wrapped(line, size, width)]
+        for number, part in enumerate(broken):
+            self.text(left, below + number * leading(size), part, size)
+        return len(broken) * leading(size)
+
+    def title(self, left: float, below: float, words: str) -> None:
+        """The head of a part."""
+        self.text(left, below, words, 8.5, weight="bold")
+
+
+def leading(size: float) -> float:
+    """From line to line, in inches."""
+    return size * 1.32 / 72
+
+
+def wrapped(line: str, size: float, width: float) -> list[str]:
+    """A line broken to a width in inches."""
+    return textwrap.wrap(line, max(12, int(width * PER_INCH / size))) or [""]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Heights of the parts in inches: what a page of this many rows a table leaves for the slide."""
+
+    rows: int
+    genes: float
+    patches: float
+    tables: tuple[float, ...]
+    foot: float
+    slide: float
+
+
+def _plan(sheet: Sheet, case: ReportCase) -> Plan:
+    """The roomiest page on which slide and answer still have the room that they need."""
+    plans = [_planned(sheet, case, rows, genes) for rows, genes in TRIES]
+    needed = max(LEAST_SLIDE, _answer_height(case))
+    return next((plan for plan in plans if plan.slide >= needed), plans[-1])
+
+
+def _planned(sheet: Sheet, case: ReportCase, rows: int, genes: float) -> Plan:
+    genes = genes if case.prediction.gene_attribution is not None else 0.0
+    patches, foot = 1.58 if case.patches else 0.0, _foot_height(case)
+    tables = tuple(max(_table_height(table, rows) for _, table, *_ in row) for row in _tables(case))
+    slide = HEIGHT - MARGIN - sheet.top - patches - foot - genes - sum(tables)
+    return Plan(rows, genes, patches, tables, foot, min(slide, 5.8))
+
+
+def write_sheet(path: Path, case: ReportCase) -> None:
+    """Write the page of a case whose names are already as the report may show them."""
+    sheet = Sheet()
+    _head(sheet, case)
+    plan = _plan(sheet, case)
+    _answer(sheet, case, plan.slide)
+    if plan.patches:
+        _patches(sheet, case, plan.patches)
+    if plan.genes:
+        _genes(sheet, case, plan.genes)
+    for row, height in zip(_tables(case), plan.tables, strict=True):
+        for name, table, left, width in row:
+            _table(sheet, name, table, plan.rows, left, width)
+        sheet.top += height
+    _foot(sheet, case, plan.foot)
+    about = {"Title": content.title(case), "Subject": NOTICE, "Creator": "napari-gimp", "Producer": "matplotlib"}
+    with rc_context({"pdf.fonttype": 42}):
+        sheet.figure.savefig(path, format="pdf", metadata=about)
+
+
+def _head(sheet: Sheet, case: ReportCase) -> None:
+    """Title, date, the line of research use, who and what."""
+    sheet.text(0, 0, content.title(case)[:70], 14, weight="bold")
+    sheet.text(INNER, 0.06, content.date(case), 7.5, ha="right")
+    frame = {"facecolor": "white", "edgecolor": "black", "boxstyle": "square,pad=0.35", "linewidth": 1.2}
+    sheet.text(0.05, 0.36, RESEARCH_ONLY, 9, weight="bold", bbox=frame)
+    caution = content.caution(case.prediction)
+    sheet.text(0, 0.66, caution, 7.5, weight="bold")
+    top = 0.86 if caution else 0.68
+    rows = [f"{name}: {value}" for name, value in content.identity_rows(case)]
+    sheet.top += top + sheet.lines(0, top, rows, 7.5, INNER) + 0.08
+
+
+def _bars_height(case: ReportCase) -> float:
+    shown = min(MOST_CLASSES, len(case.prediction.classes))
+    return 0.125 * shown * (1 + len(case.prediction.probabilities))
+
+
+def _doubt_lines(case: ReportCase) -> list[str]:
+    return [f"• {line}" for line in doubt_sentences(case.prediction)]
+
+
+def _answer_height(case: ReportCase) -> float:
+    lines = sum(len(wrapped(line, 7, RIGHT)) for line in _doubt_lines(case))
+    return 1.15 + _bars_height(case) + lines * leading(7)
+
+
+def _answer(sheet: Sheet, case: ReportCase, height: float) -> None:
+    """The slide with its map at the left, the answer and what speaks against it at the right."""
+    axis = sheet.box(0, 0, LEFT, height - 0.6)
+    axis.set_anchor("N")
+    colour = pictures.overview(axis, case)
+    pictures.map_bar(sheet.box(0.3, height - 0.54, LEFT - 0.6, 0.09), case, colour)
+    if entries := pictures.legend(case):
+        axis.legend(handles=entries, fontsize=SMALL, loc="lower right", framealpha=0.85)
+    left, bars = LEFT + GAP, _bars_height(case)
+    for number, part in enumerate(wrapped(content.headline(case.prediction), 11, RIGHT)[:2]):
+        sheet.text(left, number * leading(11), part, 11, weight="bold")
+    pictures.probabilities(sheet.box(left + 0.78, 0.4, RIGHT - 0.78, bars), case.prediction, MOST_CLASSES)
+    sheet.title(left, 0.4 + bars + 0.38, "Doubt")
+    sheet.lines(left, 0.4 + bars + 0.55, _doubt_lines(case), 7, RIGHT)
+    sheet.top += height
+
+
+def _patches(sheet: Sheet, case: ReportCase, height: float) -> None:
+    """Pictures in a row, each with its number on the slide, its value and its place."""
+    sheet.title(0, 0, f"Patches: {case.patches_by or f'most {case.map.title}'}{_rest(len(case.patches), MOST_PATCHES)}")
+    side = min(height - 0.62, (INNER - 0.1 * (MOST_PATCHES - 1)) / MOST_PATCHES)
+    step = (INNER + 0.1) / MOST_PATCHES
+    for number, item in enumerate(case.patches[:MOST_PATCHES]):
+        axis = sheet.box(number * step, 0.2, side, side)
+        axis.imshow(item.pixels, interpolation="antialiased")
+        axis.set(xticks=[], yticks=[])
+        value, place, label = content.patch_words(case, number)
+        words = [f"{number + 1}: {value}", place, label[:30]]
+        for line, part in enumerate(filter(None, words)):
+            sheet.text(number * step, 0.24 + side + line * leading(SMALL), part, SMALL)
+    sheet.top += height
+
+
+def _genes(sheet: Sheet, case: ReportCase, height: float) -> None:
+    """Genes at the left, gene groups at the right, what they are worth below."""
+    tall, half = height - 0.94, INNER / 2
+    most = int(tall / 0.125)
+    pictures.genes(sheet.box(1.35, 0.2, half - 1.5, tall), case.prediction, most)
+    if case.prediction.group_attention is not None:
+        pictures.groups(sheet.box(half + 1.5, 0.2, half - 1.5, tall), case.prediction, most)
+    words = f"{content.completeness(case.prediction)} {content.ATTRIBUTION} {content.GENES_MOVE}"
+    sheet.lines(0, height - 0.33, [words], SMALL, INNER)
+    sheet.top += height
+
+
+def _tables(case: ReportCase) -> list[list[tuple[str, Table, float, float]]]:
+    """Rows of tables, each with its title, left edge and width: regions; what-ifs beside marks."""
+    rows = [[("Regions", content.regions(case), 0.0, INNER)]] if case.regions else []
+    half = INNER / 2 if case.what_ifs and case.marks else INNER
+    second = [(content.WHAT_IF, content.what_ifs(case), 0.0, half + 0.4)] if case.what_ifs else []
+    if case.marks:
+        second.append(("Marks", content.marks(case), INNER - half + 0.6 if second else 0.0, half - 0.6))
+    return [*rows, second] if second else rows
+
+
+def _table_height(table: Table, rows: int) -> float:
+    return 0.36 + 0.13 * (1 + min(rows, len(table.rows)))
+
+
+def _rest(count: int, most: int) -> str:
+    return f" (the first {most} of {count}; all in report.html)" if count > most else ""
+
+
+def _table(sheet: Sheet, name: str, table: Table, most: int, left: float, width: float) -> None:
+    """Columns as wide as their longest cell needs."""
+    sheet.title(left, 0, f"{name}{_rest(len(table.rows), most)}")
+    rows = [table.head, *table.rows[:most]]
+    longest = [max(len(row[k]) for row in rows) + 2 for k in range(len(table.head))]
+    character = min(width / sum(longest), SMALL / PER_INCH)
+    for column, characters in enumerate(longest):
+        fits = max(4, int(characters * character * PER_INCH / SMALL))
+        for number, row in enumerate(rows):
+            cell = row[column] if len(row[column]) <= fits else f"{row[column][: fits - 1]}…"
+            sheet.text(left, 0.2 + 0.13 * number, cell, SMALL, weight="normal" if number else "bold")
+        left += characters * character
+
+
+def _foot_lines(case: ReportCase) -> list[str]:
+    parameters = "; ".join(f"{name} {_brief(value)}" for name, value in content.parameters(case).items())
+    found = ", ".join(f"{name} {value}" for name, value in content.versions(case.prediction).items())
+    return [f"Parameters: {parameters}.", f"Versions: {found or 'not recorded'}."]
+
+
+def _brief(value: str) -> str:
+    """Hashes by their first characters: the whole ones stand in report.html."""
+    return value if len(value) <= 40 else f"{value[:12]}…"
+
+
+def _foot_height(case: ReportCase) -> float:
+    lines = [part for line in _foot_lines(case) for part in wrapped(line, TINY, INNER)]
+    return 0.15 + len(lines) * leading(TINY)
+
+
+def _foot(sheet: Sheet, case: ReportCase, height: float) -> None:
+    """Parameters and versions at the end of the page, whatever stands above."""
+    sheet.top = HEIGHT - MARGIN - height + 0.12
+    sheet.lines(0, 0, _foot_lines(case), TINY, INNER)
