@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 
 from napari_gimp.plugin.annotations import shapes_layer
 from napari_gimp.plugin.host import attend, the_slide
 from napari_gimp.plugin.layers import LayerTuple, slide_layer
-from napari_gimp.regions import read_geojson
+from napari_gimp.regions import fitting_notes, looks_like_imagescope, read_regions
 from napari_gimp.settings import InputError
 from napari_gimp.slides import open_slide
 
@@ -60,18 +60,27 @@ def _those_that_open(paths: Sequence[str], read: Callable[[str], LayerTuple]) ->
 
 
 def get_annotation_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerTuple]] | None:
-    """The reading function for one GeoJSON file, else None."""
-    fits = isinstance(path, str) and path.lower().endswith(".geojson") and Path(path).is_file()
+    """The reading function for one GeoJSON file, or one XML file that begins like ImageScope's, else None."""
+    if not isinstance(path, str) or not Path(path).is_file():
+        return None
+    name = path.lower()
+    fits = name.endswith(".geojson") or (name.endswith(".xml") and looks_like_imagescope(Path(path)))
     return read_annotations if fits else None
 
 
 def read_annotations(path: PathOrPaths) -> list[LayerTuple]:
-    """Regions of a GeoJSON file (QuPath's layout) as shapes on the slide in the viewer.
+    """Regions of a file (QuPath's GeoJSON, ImageScope's XML) as shapes on the slide in the viewer.
 
     Raises
     ------
     InputError
-        No slide that they could lie on; no GeoJSON; and no window to say so in.
+        No slide that they could lie on; neither of the two; and no window to say so in.
     """
-    paths = [path] if isinstance(path, str) else path
-    return _those_that_open(paths, lambda p: shapes_layer(read_geojson(Path(p)), the_slide(), Path(p).stem))
+    return _those_that_open([path] if isinstance(path, str) else path, _regions_layer)
+
+
+def _regions_layer(path: str) -> LayerTuple:
+    facts, found = the_slide(), read_regions(path)
+    for note in (*found.notes, *fitting_notes(found, facts.shape_yx, facts.mpp_yx)):
+        show_info(note)
+    return shapes_layer(found.regions, facts, Path(path).stem)

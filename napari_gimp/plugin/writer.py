@@ -1,4 +1,4 @@
-"""napari's writers: annotations -> GeoJSON for QuPath, maps -> OME-Zarr."""
+"""napari's writers: annotations -> GeoJSON for QuPath or XML for ImageScope, maps -> OME-Zarr."""
 
 from __future__ import annotations
 
@@ -9,21 +9,41 @@ from napari_gimp.export import omezarr as export
 from napari_gimp.plugin.annotations import regions_of
 from napari_gimp.plugin.host import the_slide
 from napari_gimp.plugin.layers import LayerTuple
-from napari_gimp.regions import write_geojson
+from napari_gimp.plugin.regionfiles import nameless
+from napari_gimp.regions import Region, write_geojson, write_imagescope
 from napari_gimp.settings import InputError
+from napari_gimp.types import SlideFacts
 
 
 def write_annotations(path: str, layers: Sequence[LayerTuple]) -> list[str]:
-    """Shapes and Labels layers -> one GeoJSON file in level-0 pixels of the slide in the viewer.
+    """Shapes and Labels layers -> one GeoJSON file in level-0 pixels of the slide in the viewer, without its name.
 
     Raises
     ------
     InputError
         No slide, or several, in the viewer; lines, which enclose nothing.
     """
-    facts = the_slide()
-    write_geojson(Path(path), [r for layer in layers for r in regions_of(layer[0], layer[1], layer[2], facts)])
+    write_geojson(Path(path), _regions(layers, the_slide()))
     return [path]
+
+
+def write_imagescope_annotations(path: str, layers: Sequence[LayerTuple]) -> list[str]:
+    """The same as XML for ImageScope.
+
+    Raises
+    ------
+    InputError
+        As :func:`write_annotations`.
+    """
+    facts = the_slide()
+    mpp = None if facts.mpp_yx is None else sum(facts.mpp_yx) / 2
+    write_imagescope(Path(path), _regions(layers, facts), mpp)
+    return [path]
+
+
+def _regions(layers: Sequence[LayerTuple], facts: SlideFacts) -> list[Region]:
+    drawn = [region for layer in layers for region in regions_of(layer[0], layer[1], layer[2], facts)]
+    return nameless(drawn, facts)
 
 
 def write_maps(path: str, layers: Sequence[LayerTuple]) -> list[str]:

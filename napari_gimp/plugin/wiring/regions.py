@@ -1,0 +1,281 @@
+"""Joins the regions' face with the layers that the user draws in, and with the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import napari.viewer
+from napari.layers import Shapes
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QVBoxLayout
+
+from napari_gimp.plugin.annotations import shapes_layer, slide_to_world
+from napari_gimp.plugin.desk import Dock
+from napari_gimp.plugin.docks.regions import RegionsFace
+from napari_gimp.plugin.docks.regiontable import Line
+from napari_gimp.plugin.errands import Errands
+from napari_gimp.plugin.regionclasses import PALETTE
+from napari_gimp.plugin.regionfiles import Imported, export_regions, import_regions
+from napari_gimp.plugin.regionkeeper import keeper_of
+from napari_gimp.plugin.regionrows import Outline, RegionMemory, Row, cells, columns, summary
+from napari_gimp.plugin.regionshapes import outlines
+from napari_gimp.settings import InputError
+from napari_gimp.types import SlideFacts
+
+import numpy as np  # isort: skip
+
+EVERY_MS = 80
+"""The table follows the mouse this often."""
+AT_ONCE_MS = 12
+"""What is expected to take longer is computed in a worker."""
+MOST_OF_A_REGION = 1.5
+"""A region that is gone to fills a third of the window at this width, at least that of a patch."""
+
+
+class Regions(Dock):
+    """Areas that the user draws on the chosen slide, in numbers that follow the mouse."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(viewer)
+        self.face, self.keeper, self.memory = RegionsFace(PALETTE), keeper_of(self.desk), RegionMemory()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.face)
+        self.errands, self.files = Errands(self.desk), Errands(self.desk)
+        self.rows: list[Row] = []
+        self._places: list[tuple[Shapes, int]] = []
+        self._late = False
+        self._timer = QTimer(self, singleShot=True, interval=EVERY_MS)
+        self._timer.timeout.connect(self.refresh)
+        self._connect()
+        self.refresh()
+
+    def _connect(self) -> None:
+        face, session = self.face, self.desk.session
+        self.hear(self.keeper.changed, self._soon)
+        self.hear(session.changed, self._soon)
+        self.hear(session.result_changed, self._soon)
+        face.draw.connect(self.draw)
+        face.new_layer.connect(lambda: self._new_layer())
+        face.imported.connect(self.load)
+        face.exported.connect(self.save)
+        face.deleted.connect(self._delete)
+        face.stepped.connect(self._step)
+        face.new_class.connect(lambda name: self.keeper.draw_as(self._slide, name))
+        face.table.chosen.connect(self.go_to)
+        face.table.named.connect(self._name)
+        face.table.classed.connect(self._class)
+        face.classes.added.connect(self._add_class)
+        face.classes.renamed.connect(self._rename_class)
+        face.classes.recoloured.connect(self._recolour_class)
+        face.classes.removed.connect(self._remove_class)
+        for end in (self.errands.end, self.files.end):
+            self.destroyed.connect(end)
+            self.desk.before_closing.append(end)
+
+    @property
+    def _slide(self) -> SlideFacts | None:
+        return self.desk.session.choices.slide
+
+    def _soon(self) -> None:
+        """Follow what changed, at most every ``EVERY_MS``."""
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def refresh(self) -> None:
+        """Show the regions as they are drawn now."""
+        facts, result = self._slide, self.desk.result
+        if self.errands.busy:
+            self._late = True
+            return
+        drawn, places = self._drawn(facts)
+        if facts is None or self.memory.cost_ms(drawn, facts, result) <= AT_ONCE_MS:
+            self._show([] if facts is None else self.memory.rows(drawn, facts, result), places, result, facts)
+            return
+        self.errands.start(
+            self.memory.work,
+            drawn,
+            facts,
+            result,
+            returned=lambda rows: self._arrived(rows, places, result, facts),
+            errored=self.desk.fail,
+        )
+
+    def _drawn(self, facts: SlideFacts | None) -> tuple[list[Outline], list[tuple[Shapes, int]]]:
+        """The outlines on a slide and where each of them is."""
+        drawn: list[Outline] = []
+        places: list[tuple[Shapes, int]] = []
+        for layer in self.keeper.layers(facts):
+            found = outlines(layer)
+            drawn += found
+            places += [(layer, shape) for shape in range(len(found))]
+        return drawn, places
+
+    def _arrived(self, rows: list[Row], places: list[Any], result: Any, facts: SlideFacts) -> None:
+        if self._slide is facts and self.desk.result is result:
+            self._show(rows, places, result, facts)
+        if self._late:
+            self._late = False
+            self._soon()
+
+    def _show(self, rows: list[Row], places: list[tuple[Shapes, int]], result: Any, facts: SlideFacts | None) -> None:
+        face = self.face
+        self.rows, self._places = rows, [places[row.outline] for row in rows]
+        face.set_classes(
+            [(name, self.keeper.classes.colour(name)) for name in self.keeper.classes.names], self.keeper.new_class
+        )
+        face.table.set_columns(columns(result))
+        face.table.set_lines(
+            [
+                Line(
+                    r.region.name,
+                    r.region.classification or "",
+                    r.region.colour or (0, 0, 0),
+                    tuple(cells(r.facts, result)),
+                )
+                for r in rows
+            ]
+        )
+        face.table.select_rows([k for k, (layer, shape) in enumerate(self._places) if self._is_selected(layer, shape)])
+        face.words.setText(summary(rows, result, facts))
+        face.set_lines(facts is not None, bool(rows))
+        history = self.keeper.history(self._edited_layer())
+        face.set_steps(history is not None and history.can_undo, history is not None and history.can_redo)
+
+    def _is_selected(self, layer: Shapes, shape: int) -> bool:
+        return layer is self.desk.viewer.layers.selection.active and shape in layer.selected_data
+
+    def _edited_layer(self) -> Shapes | None:
+        """The layer that Undo is about: the one worked on, else the one edited last."""
+        active = self.desk.viewer.layers.selection.active
+        return active if active in self.keeper.layers(self._slide) else self.keeper.last_edited(self._slide)
+
+    def draw(self, tool: str) -> None:
+        """Take up a tool in the region layer that is worked on; one is made where there is none."""
+        layers = self.keeper.layers(self._slide)
+        layer = self._edited_layer() or (layers[-1] if layers else self._new_layer())
+        if layer is not None:
+            self.desk.viewer.layers.selection.active = layer
+            layer.visible, layer.mode = True, tool
+
+    def _new_layer(self) -> Shapes | None:
+        facts = self._slide
+        if facts is None:
+            return None
+        data, attributes, _ = shapes_layer([], facts, f"regions · {facts.name}")
+        layer = Shapes(data, **attributes)
+        self._add(layer)
+        return layer
+
+    def _add(self, layer: Shapes) -> None:
+        viewer = self.desk.viewer
+        viewer.layers.append(layer)
+        viewer.layers.selection.active = layer
+
+    def go_to(self, row: int) -> None:
+        """Look at a region and select it on the slide."""
+        facts = self._slide
+        if facts is None or row >= len(self.rows):
+            return
+        layer, shape = self._places[row]
+        self.desk.viewer.layers.selection.active = layer
+        layer.selected_data = {
+            self._places[k][1] for k in self.face.table.chosen_rows() if self._places[k][0] is layer
+        } | {shape}
+        x0, y0, x1, y1 = self.rows[row].region.polygon.bounds
+        (top, left), (bottom, right) = slide_to_world(np.array([[y0, x0], [y1, x1]]), facts.mpp_yx)
+        width = max(right - left, bottom - top) / MOST_OF_A_REGION
+        self.desk.canvas.go_to(((top + bottom) / 2, (left + right) / 2), width)
+
+    def _name(self, row: int, name: str) -> None:
+        layer, shape = self._places[row]
+        self.keeper.set_name(layer, shape, name.strip())
+
+    def _class(self, row: int, name: str) -> None:
+        """The class of a region, and of all that are marked with it; one that was typed joins the list."""
+        rows = self.face.table.chosen_rows()
+        rows = rows if row in rows else [row]
+        self.keeper.classes.meet([(name, None)])
+        for layer, shapes in self._by_layer(rows):
+            self.keeper.set_class(layer, shapes, name)
+
+    def _delete(self, rows: Sequence[int]) -> None:
+        if not rows:
+            self._say(["Mark the regions to delete in the table first."])
+        for layer, shapes in self._by_layer(rows):
+            self.keeper.remove(layer, shapes)
+
+    def _by_layer(self, rows: Sequence[int]) -> list[tuple[Shapes, list[int]]]:
+        places = [self._places[row] for row in rows if row < len(self._places)]
+        layers = list(dict.fromkeys(layer for layer, _ in places))
+        return [(layer, [shape for a, shape in places if a is layer]) for layer in layers]
+
+    def _step(self, by: int) -> None:
+        layer = self._edited_layer()
+        if layer is not None:
+            self.keeper.step(layer, by)
+
+    def _add_class(self) -> None:
+        names = self.keeper.classes.names
+        name = self.keeper.classes.add(next(n for k in range(1, len(names) + 2) if (n := f"class {k}") not in names))
+        self.refresh()
+        self.face.classes.edit(name)
+
+    def _rename_class(self, old: str, new: str) -> None:
+        if self._sane(lambda: self.keeper.classes.rename(old, new)):
+            self.keeper.reclass(self._slide, old, new.strip())
+        self._soon()
+
+    def _recolour_class(self, name: str, colour: tuple[int, int, int]) -> None:
+        self.keeper.classes.recolour(name, colour)
+        self.keeper.reclass(self._slide, name, name)
+        self._soon()
+
+    def _remove_class(self, name: str) -> None:
+        self.keeper.classes.remove(name)
+        self.keeper.reclass(self._slide, name, "")
+        self._soon()
+
+    def _sane(self, act: Callable[[], object]) -> bool:
+        try:
+            act()
+        except InputError as error:
+            self._say([str(error)])
+            return False
+        return True
+
+    def load(self, path: Path) -> None:
+        """Read a file of regions as a layer on the chosen slide."""
+        facts = self._slide
+        if facts is not None:
+            self._say([f"Reading {path.name} …"])
+            self.files.start(import_regions, path, facts, returned=self._take, errored=self._failed)
+
+    def _take(self, imported: Imported) -> None:
+        facts = self._slide
+        self._add(imported.layer)
+        count = len(imported.layer.data)
+        elsewhere = facts is None or imported.layer not in self.keeper.layers(facts)
+        said = f"{count} region{'s' if count > 1 else ''} imported{' on the slide chosen before' if elsewhere else ''}."
+        self._say([said, *imported.notes])
+
+    def save(self, kind: str, path: Path) -> None:
+        """Write the regions of the chosen slide, or their table."""
+        facts, with_name = self._slide, self.face.named.isChecked()
+        if facts is not None and self.rows:
+            arguments = (kind, path, self.rows, facts, with_name)
+            self.files.start(export_regions, *arguments, returned=self._written, errored=self._failed)
+
+    def _written(self, path: Path) -> None:
+        self._say([f"Written to {path}."])
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, InputError):
+            self._say([str(error)])
+        else:
+            self.desk.fail(error)
+
+    def _say(self, sentences: Sequence[str]) -> None:
+        self.face.notes.setText("\n".join(sentences))
