@@ -86,15 +86,15 @@ def test_a_patch_says_its_numbers_with_unit_and_percentile() -> None:
     facts = SlideFacts("a", "id", (1600, 2100), ((1600, 2100),), grid.mpp_yx)
     prediction = prediction_of(facts, grid)
     of = PatchFacts(prediction).of(len(grid) - 1)
-    assert [fact.name for fact in of] == ["patch", "x", "y", "attention", "reconstruction error"]
+    assert [fact.name for fact in of[2:]] == ["attention", "reconstruction error"]
     assert of[0].value == f"{len(grid)} of {len(grid)}"
     y, x = centre(grid, len(grid) - 1)
-    assert (of[1].value, of[1].unit) == (f"{x:.0f}", "µm")
+    assert (of[1].value, of[1].unit) == (f"{x:,.0f} · {y:,.0f}", "µm")
     assert y == pytest.approx((grid.coords_yx[-1, 0] + grid.size_yx_px[0] / 2) * grid.mpp_yx[0])
-    assert of[3].unit == "× slide mean"
+    assert of[2].unit == "× slide mean"
     below = (prediction.mean_attention < prediction.mean_attention[-1]).sum() / (len(grid) - 1)
-    assert of[3].percentile == percentile_words(100 * below)
-    assert of[4].unit == "mean |difference|"
+    assert of[2].percentile == percentile_words(100 * below)
+    assert of[3].unit == "mean |difference|"
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(0, 12))

@@ -129,14 +129,14 @@ def value_words(shown: PatchMap, value: float) -> str:
 
 def number_words(shown: PatchMap, value: float) -> str:
     """A number of a map without its unit."""
-    return f"{value:+.3g}" if shown.signed else f"{value:.2f}" if shown.unit.startswith("×") else f"{value:.3f}"
+    return f"{value:+#.2g}".replace("-", "−", 1) if shown.signed else f"{value:.2f}" if shown.unit.startswith("×") else f"{value:.3f}"
 
 
 def place_facts(prediction: Prediction, patch: int) -> tuple[Fact, ...]:
     """Which patch, and where its centre lies from the slide's top-left corner."""
     (y, x), unit = centre(prediction.grid, patch), "px" if prediction.grid.mpp_yx is None else "µm"
     number = Fact("patch", f"{patch + 1:,} of {len(prediction.grid):,}")
-    return number, Fact("x", f"{x:,.0f}", unit), Fact("y", f"{y:,.0f}", unit)
+    return number, Fact("centre from the top-left corner, x · y", f"{x:,.0f} · {y:,.0f}", unit)
 
 
 def centre(grid: PatchGrid, patch: int) -> tuple[float, float]:

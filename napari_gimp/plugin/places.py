@@ -17,6 +17,7 @@ from napari_gimp.types import Prediction, SlideFacts
 
 CHOSEN, MARKS = "chosen patch", "marks"
 CHOSEN_COLOUR = "#00e5ff"
+FRAME_SCREEN_PX = 3.0
 CHOSEN_LEAST_PX, MARK_LEAST_PX, MOST_PX = 22, 10, 10000
 """Smallest and largest size on the screen: seen where a patch is a dot."""
 MARK_SHARE = 0.3
@@ -31,6 +32,7 @@ def show_places(desk: Desk) -> None:
     desk.patch_chosen.connect(partial(_show_chosen, desk))
     desk.marks_changed.connect(partial(_show_marks, desk))
     desk.session.changed.connect(partial(_show_again, desk))
+    desk.viewer.scene.camera.events.zoom.connect(partial(_thin, desk))
     _show_again(desk)
 
 
@@ -38,6 +40,19 @@ def _show_chosen(desk: Desk, patch: int | None) -> None:
     result = desk.result
     if result is not None and patch is not None:
         desk.canvas.put(chosen_layer(result, patch), size=result.grid.size_yx_px[1])
+        desk.canvas.soon(partial(_thin, desk))
+
+
+def _thin(desk: Desk, _: object = None) -> None:
+    """Keep the frame a thin line on the screen at any zoom."""
+    result = desk.result
+    frame = None if result is None else desk.canvas.find(tag(CHOSEN, result.slide))
+    if frame is None or not len(frame.data):
+        return
+    on_screen = max(CHOSEN_LEAST_PX, float(frame.size[0] * frame.scale[-1] * desk.viewer.scene.camera.zoom))
+    share = FRAME_SCREEN_PX / on_screen
+    if not 0.8 < frame.border_width[0] / share < 1.25:
+        frame.border_width = share
 
 
 def _show_again(desk: Desk) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QImage
+from qtpy.QtGui import QFont, QImage
 from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gimp.plugin.parts import Words, folded, silently
+from napari_gimp.plugin.parts import Words, folded
 from napari_gimp.plugin.pictures import PatchPicture
 
 CURSOR, CHOSEN = 0, 1
@@ -73,40 +73,49 @@ class InspectorFace(QScrollArea):
         self.setMinimumWidth(300)
 
     def set_lines(self, names: Sequence[str]) -> None:
-        """The names of the numbers, one a line; both columns are emptied."""
-        self.numbers.setRowCount(len(names))
-        self.numbers.setVerticalHeaderLabels([name.replace(" (", "\n(") for name in names])
+        """The names of the numbers: each stands above its two numbers, which are emptied."""
+        self.numbers.clearSpans()
+        self.numbers.setRowCount(2 * len(names))
+        for row, name in enumerate(names):
+            heading = QTableWidgetItem(name)
+            heading.setFlags(Qt.ItemFlag.ItemIsEnabled)
+            self.numbers.setItem(2 * row, 0, heading)
+            self.numbers.setSpan(2 * row, 0, 1, 2)
         for column in (CURSOR, CHOSEN):
-            self.set_numbers(column, [NOTHING] * len(names))
+            self.set_numbers(column, [])
         _fit(self.numbers)
 
     def set_numbers(self, column: int, cells: Sequence[str]) -> None:
         """The numbers under the cursor or of the chosen patch; none: dashes."""
-        for row in range(self.numbers.rowCount()):
+        for row in range(self.numbers.rowCount() // 2):
             text = cells[row] if cells else NOTHING
-            item = self.numbers.item(row, column)
+            item = self.numbers.item(2 * row + 1, column)
             if item is None:
-                self.numbers.setItem(row, column, QTableWidgetItem(text))
+                item = QTableWidgetItem(text)
+                item.setFont(self._strong())
+                self.numbers.setItem(2 * row + 1, column, item)
             elif item.text() != text:
                 item.setText(text)
 
-    def set_surprising(self, rows: Sequence[tuple[str, str]], why_none: str = "") -> None:
-        """Error and percentile of the most surprising patches, or why there are none."""
+    def _strong(self) -> QFont:
+        font = QFont(self.numbers.font())
+        font.setBold(True)
+        return font
+
+    def set_surprising(self, unit: str, rows: Sequence[tuple[str, str]]) -> None:
+        """Error and percentile of the most surprising patches; hidden where there are none."""
+        self.surprising.setHorizontalHeaderLabels([f"error ({unit})", "percentile"])
         self.surprising.setRowCount(len(rows))
-        self.surprising.setToolTip(why_none or SURPRISING_TIP)
         for row, cells in enumerate(rows):
             for column, text in enumerate(cells):
                 self.surprising.setItem(row, column, QTableWidgetItem(text))
         self.surprising_fold.setVisible(bool(rows))
         _fit(self.surprising)
 
-    def is_expanded(self) -> bool:
+    @property
+    def asks_expected(self) -> bool:
         """Whether the user wants to know what the model expected."""
         return bool(self.expected_fold.isExpanded())
-
-    def set_neighbours(self, wanted: bool) -> None:
-        """Set the check box without it saying so."""
-        silently(self.neighbours, lambda: self.neighbours.setChecked(wanted))
 
 
 class Expectation(QWidget):
@@ -149,11 +158,13 @@ def _table(name: str, columns: Sequence[str]) -> QTableWidget:
     table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
     table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
     table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    table.verticalHeader().setVisible(name == "inspector.surprising")
     return table
 
 
 def _fit(table: QTableWidget) -> None:
-    """As high as its rows, up to a dozen."""
-    table.resizeRowsToContents()
-    rows = sum(table.rowHeight(row) for row in range(min(12, table.rowCount())))
-    table.setFixedHeight(table.horizontalHeader().sizeHint().height() + rows + 4)
+    """As high as its rows."""
+    high = table.fontMetrics().height() + 4
+    for row in range(table.rowCount()):
+        table.setRowHeight(row, high)
+    table.setFixedHeight(table.horizontalHeader().sizeHint().height() + table.rowCount() * high + 6)

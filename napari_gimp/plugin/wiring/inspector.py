@@ -159,7 +159,7 @@ class Inspector(Dock):
         why_not = self._why_not_expected()
         self.face.expected.set_waiting(why_not or ASKING)
         origin, result = self.desk.session.origin, self.desk.result
-        if why_not or not self.face.is_expanded() or origin is None or result is None:
+        if why_not or not self.face.asks_expected or origin is None or result is None:
             return
         asked = (self.expecting, origin, self.handle, result.grid, self._chosen)
         self._answers.ask(
@@ -193,7 +193,8 @@ class Inspector(Dock):
     def _show_surprising(self) -> None:
         found = [] if self._facts is None else self._facts.most_surprising(SURPRISING)
         self._surprising = [patch for patch, _ in found]
-        self.face.set_surprising([(f"{fact.value} {fact.unit}", fact.percentile) for _, fact in found])
+        unit = found[0][1].unit if found else ""
+        self.face.set_surprising(unit, [(fact.value, fact.percentile) for _, fact in found])
 
     def _go_to(self, row: int) -> None:
         """Look at one of the most surprising patches, and choose it."""
