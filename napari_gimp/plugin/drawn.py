@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 from napari.layers import Labels, Layer, Shapes
+from napari.viewer import Viewer
 
 from napari_gimp.plugin.annotations import drawn_tissue
-from napari_gimp.plugin.layers import DRAWN_ON, TAG, UM, drawn_on
+from napari_gimp.plugin.layers import DRAWN_ON, TAG, UM, drawn_on, placement
 from napari_gimp.settings import InputError
 from napari_gimp.types import SlideFacts, Tissue
 
@@ -74,3 +75,12 @@ def rescale(layer: Layer, old: SlideFacts, new: SlideFacts) -> None:
     ratio = np.asarray(new.known_mpp_yx()) / np.asarray(old.mpp_yx or (1.0, 1.0))
     scale, translate = np.asarray(layer.scale)[-2:] * ratio, np.asarray(layer.translate)[-2:] * ratio
     layer.units, layer.scale, layer.translate = UM, scale, translate
+
+
+def place_again(viewer: Viewer, layer: Layer, old: SlideFacts, new: SlideFacts) -> None:
+    """Move a slide's layer, and what was drawn on it, to another um per pixel."""
+    place = placement((0, 0), (1, 1), new.mpp_yx)
+    layer.units, layer.scale = place["units"], place["scale"]
+    for other in viewer.layers:
+        if is_drawn(other) and belongs(other, old):
+            rescale(other, old, new)

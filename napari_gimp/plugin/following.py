@@ -35,10 +35,13 @@ class Known:
 
 
 def followed(viewer: napari.viewer.Viewer, desk: Desk) -> Layer | None:
-    """The layer of the slide that the panel chose; without one, the selected slide or the topmost."""
+    """The layer of the slide that the panel chose; without one, the selected slide or the topmost.
+
+    napari lends docks a stand-in for the viewer: what comes from it equals a layer and is not always the same object.
+    """
     present, chosen = slide_layers(viewer), desk.session.choices.slide
     of_panel = [layer for layer in present if chosen is not None and _identity(layer) == chosen.identity]
-    selected = [layer for layer in present if layer is viewer.layers.selection.active]
+    selected = [layer for layer in present if layer == viewer.layers.selection.active]
     return next(iter([*of_panel[::-1], *selected, *present[::-1]]), None)
 
 

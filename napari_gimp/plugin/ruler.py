@@ -93,9 +93,11 @@ class Rulers:
     def toggle(self, facts: SlideFacts) -> bool:
         """Draw on the slide's ruler, made when it is first asked for, or stop drawing; whether one draws now."""
         present = [layer for layer in self.viewer.layers if is_ruler(layer) and belongs(layer, facts)]
-        layer = present[0] if present else self.viewer.add_layer(Layer.create(*ruler_layer(facts)))
+        layer = present[0] if present else Layer.create(*ruler_layer(facts))
+        if not present:
+            self.viewer.add_layer(layer)
         self.attend()
-        if layer.mode == "add_line" and self.viewer.layers.selection.active is layer:
+        if layer.mode == "add_line" and self.viewer.layers.selection.active == layer:
             layer.mode = "pan_zoom"
             return False
         layer.visible = True

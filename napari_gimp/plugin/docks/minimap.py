@@ -102,17 +102,20 @@ class Minimap(QWidget):
         return shown.adjusted(-short[0], -short[1], short[0], short[1])
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        with QPainter(self) as painter:
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            if self._seen is None:
-                return
-            frame = self.frame.toRect()
-            painter.fillRect(frame, GLASS)
-            if self.has_picture:
-                painter.drawPixmap(frame, self._picture)
-            for colour, width in ((HALO, 4.0), (FRAME, 2.0)):
-                painter.setPen(QPen(colour, width))
-                painter.drawRect(self._rectangle(self._seen))
+        painter = QPainter(self)
+        if self._seen is not None:
+            self._paint(painter, self._rectangle(self._seen))
+        painter.end()
+
+    def _paint(self, painter: QPainter, seen: QRectF) -> None:
+        frame = self.frame.toRect()
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.fillRect(frame, GLASS)
+        if self.has_picture:
+            painter.drawPixmap(frame, self._picture)
+        for colour, width in ((HALO, 4.0), (FRAME, 2.0)):
+            painter.setPen(QPen(colour, width))
+            painter.drawRect(seen)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Inside of the view: take hold of it; elsewhere: jump there."""

@@ -58,7 +58,8 @@ class NavigatorFace(QWidget):
     def _button(self, act: Act) -> QPushButton:
         name = act.name.replace(" ", "-")
         button = QPushButton(act.label, objectName=f"navigator.{name}")
-        shown = QKeySequence(act.key.replace("Control", "Ctrl")).toString(QKeySequence.SequenceFormat.NativeText)
+        keys = act.key.replace("Control", "Ctrl").replace("-", "+")
+        shown = QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText)
         button.setToolTip(f"{act.sentence} Key: {shown}")
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys with the canvas
         button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
