@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, ref
 from napari.layers import Layer, Shapes
 from psygnal import Signal
 
-from napari_gimp.plugin.annotations import NEW_REGION, colour_name
+from napari_gimp.plugin.annotations import NEW_REGION, NO_CLASS_COLOUR, colour_name
 from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.drawn import belongs, claim_when_drawn, is_drawn
 from napari_gimp.plugin.regionclasses import RegionClasses
@@ -144,9 +144,19 @@ class Keeper:
                 write(layer, name, words(layer, name))
         name_all(layer)
         arm(layer, self.new_class, self.classes.colour(self.new_class))
-        self.classes.meet((outline.classification, outline.colour) for outline in outlines(layer))
+        self._colour(layer)
         self._histories[layer] = History(state_of(layer))
         _listen(layer, self)
+
+    def _colour(self, layer: Shapes) -> None:
+        """Classes that are new here join the list; regions that nobody gave a colour get their class's."""
+        found = outlines(layer)
+        bare = [item.colour == NO_CLASS_COLOUR for item in found]
+        pairs = zip(found, bare, strict=True)
+        self.classes.meet((item.classification, None if without else item.colour) for item, without in pairs)
+        for k, item in enumerate(found):
+            if bare[k] and item.classification:
+                paint(layer, [k], colour_name(self.classes.colour(item.classification)))
 
     def _slide(self) -> SlideFacts | None:
         desk = self._desk()

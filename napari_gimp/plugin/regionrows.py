@@ -149,7 +149,7 @@ def cells(facts: RegionFacts, result: Prediction | None) -> list[str]:
 
 
 def _small(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.3g}" if value < 1 else f"{value:.2f}"
+    return UNKNOWN if value is None else f"{value:#.3g}" if 0 < value < 1 else f"{value:.2f}"
 
 
 def _percent(share: float | None) -> str:

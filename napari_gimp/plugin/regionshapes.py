@@ -13,6 +13,7 @@ from napari_gimp.plugin.regionrows import Outline
 from napari_gimp.regions import Colour
 
 FREEHAND = ("add_polygon", "add_polygon_lasso")
+LINE_PX = 2.5
 
 
 def words(layer: Shapes, column: str) -> list[str]:
@@ -81,3 +82,18 @@ def outlines(layer: Shapes) -> list[Outline]:
         Outline(names[k], classes[k], (colours[k][0], colours[k][1], colours[k][2]), kinds[k], corners, place)
         for k, corners in enumerate(layer.data)
     ]
+
+
+def draw_lines(layer: Shapes, per_px: float) -> None:
+    """Outlines as wide on the screen at every magnification.
+
+    Parameters
+    ----------
+    per_px
+        What a screen pixel covers, in the viewer's units.
+    """
+    width = LINE_PX * per_px / float(layer.scale[0])
+    if len(layer.data) and not np.allclose(layer.edge_width, width):
+        layer.edge_width = width
+    if not np.isclose(layer.current_edge_width, width):
+        layer.current_edge_width = width

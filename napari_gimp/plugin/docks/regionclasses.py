@@ -7,7 +7,7 @@ from functools import partial
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QMenu, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_gimp.plugin.docks.regiontable import swatch
 from napari_gimp.plugin.parts import silently
@@ -29,13 +29,12 @@ class ClassList(QWidget):
         self.list = QListWidget(objectName="regions.classes")
         self.list.setToolTip("Double-click a class, or press F2, to call it otherwise: its regions follow.")
         self.list.setMaximumHeight(120)
-        self.add = QToolButton(text="Add", objectName="regions.class.add", toolTip="Add a class to the list.")
-        self.colour = QToolButton(text="Colour", objectName="regions.class.colour")
+        self.add = QPushButton(text="Add", objectName="regions.class.add", toolTip="Add a class to the list.")
+        self.colour = QPushButton(text="Colour", objectName="regions.class.colour")
         self.colour.setToolTip("Colour of the chosen class; these are told apart by colour-blind readers.")
-        self.remove = QToolButton(text="Remove", objectName="regions.class.remove")
+        self.remove = QPushButton(text="Remove", objectName="regions.class.remove")
         self.remove.setToolTip("Do not offer the chosen class any more: its regions stay in no class.")
         self.colour.setMenu(self._colours(palette))
-        self.colour.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._arrange()
         self.add.clicked.connect(lambda _: self.added.emit())
         self.remove.clicked.connect(lambda _: self.removed.emit(self.current) if self.current else None)

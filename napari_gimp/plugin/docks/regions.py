@@ -14,8 +14,8 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
+    QPushButton,
     QScrollArea,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -26,7 +26,6 @@ from napari_gimp.plugin.forms import combo
 from napari_gimp.plugin.parts import Words, folded, silently
 
 TOOLS = {
-    "add_polygon_lasso": "Freehand: press, draw, release (Shift-P)",
     "add_polygon": "Polygon: click its corners, end with a double-click (P)",
     "add_rectangle": "Rectangle: drag it (R)",
     "add_ellipse": "Ellipse: drag it (E)",
@@ -58,15 +57,14 @@ class RegionsFace(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table, self.classes = RegionTable(), ClassList(palette)
         self.words, self.notes = Words("regions.words"), Words("regions.notes")
-        self.tool = _button("draw", "Draw", "Draw a region on the slide, freehand; the arrow has other tools.")
-        self.tool.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.freehand = _button("draw", "Draw", "Draw a region freehand: press on the slide, draw, release.")
+        self.tool = _button("tools", "Tools", "Other ways to draw, and to move, resize and reshape regions.")
         self.layer = _button("layer", "New layer", "Begin another layer of regions on this slide.")
         self.undo = _button("undo", "Undo", "Take back the last edit of a region (Ctrl+Z on the slide).")
         self.redo = _button("redo", "Redo", "Do again what was taken back (Ctrl+Shift+Z on the slide).")
         self.delete = _button("delete", "Delete", "Delete the regions marked in the table (Del on the slide).")
         self.load = _button("import", "Import…", "Regions from GeoJSON (QuPath) or XML (Aperio ImageScope).")
         self.save = _button("export", "Export…", "All regions of this slide, or the table, as a file.")
-        self.save.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.named = QCheckBox("with the slide's name", objectName="regions.named")
         self.named.setToolTip("Off: exports hold no name of the slide and no path. A slide's name may tell a patient.")
         self.as_class = combo("regions.new_class", "The class of regions that you draw from now on.")
@@ -78,7 +76,7 @@ class RegionsFace(QScrollArea):
 
     def set_lines(self, has_slide: bool, has_lines: bool) -> None:
         """What can be done now."""
-        for button in (self.tool, self.layer, self.load):
+        for button in (self.freehand, self.tool, self.layer, self.load):
             button.setEnabled(has_slide)
         for button in (self.save, self.delete):
             button.setEnabled(has_lines)
@@ -121,7 +119,7 @@ class RegionsFace(QScrollArea):
         return menu
 
     def _connect(self) -> None:
-        self.tool.clicked.connect(lambda _: self.draw.emit("add_polygon_lasso"))
+        self.freehand.clicked.connect(lambda _: self.draw.emit("add_polygon_lasso"))
         self.layer.clicked.connect(lambda _: self.new_layer.emit())
         self.undo.clicked.connect(lambda _: self.stepped.emit(-1))
         self.redo.clicked.connect(lambda _: self.stepped.emit(1))
@@ -145,21 +143,19 @@ class RegionsFace(QScrollArea):
         inner = QWidget()
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(6, 4, 6, 4)
-        layout.addLayout(_row(self.tool, QLabel("as"), self.as_class, self.layer))
-        layout.addLayout(_row(self.undo, self.redo, self.delete, None))
+        layout.addLayout(_row(self.freehand, QLabel("as"), self.as_class, self.tool))
+        layout.addLayout(_row(self.undo, self.redo, self.delete, self.layer, None))
+        layout.addLayout(_row(self.load, self.save, self.named, None))
         layout.addWidget(self.table, 1)
         layout.addWidget(self.words)
-        layout.addLayout(_row(self.load, self.save, self.named, None))
         layout.addWidget(self.notes)
         layout.addWidget(folded("Classes", self.classes))
         self.setWidget(inner)
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(340)
 
 
-def _button(name: str, text: str, tip: str) -> QToolButton:
-    button = QToolButton(text=text, objectName=f"regions.{name}", toolTip=tip)
-    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    return button
+def _button(name: str, text: str, tip: str) -> QPushButton:
+    return QPushButton(text=text, objectName=f"regions.{name}", toolTip=tip)
 
 
 def _row(*parts: QWidget | None) -> QHBoxLayout:

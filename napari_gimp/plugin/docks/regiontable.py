@@ -23,7 +23,7 @@ from napari_gimp.plugin.parts import silently
 
 NAME, CLASS, FIRST_NUMBER = 0, 1, 2
 NO_CLASS = "no class"
-SWATCH_PX = 12
+SWATCH_PX, LEAST_PX = 12, 110
 EDIT_TIP = "Click: go there. Double-click, or F2: {}."
 HEADINGS = (("region", EDIT_TIP.format("type another name")), ("class", EDIT_TIP.format("choose or type a class")))
 
@@ -96,7 +96,7 @@ class RegionTable(QTableWidget):
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.horizontalHeader().setHighlightSections(False)
         self.setItemDelegateForColumn(CLASS, _ClassChoice(self))
-        self.setMinimumHeight(150)
+        self.setMinimumHeight(LEAST_PX)
         self.set_columns(())
         self.cellClicked.connect(lambda row, _: self.chosen.emit(row))
         self.itemChanged.connect(self._edited)

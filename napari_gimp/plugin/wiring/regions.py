@@ -20,7 +20,7 @@ from napari_gimp.plugin.regionclasses import PALETTE
 from napari_gimp.plugin.regionfiles import Imported, export_regions, import_regions
 from napari_gimp.plugin.regionkeeper import keeper_of
 from napari_gimp.plugin.regionrows import Outline, RegionMemory, Row, cells, columns, summary
-from napari_gimp.plugin.regionshapes import outlines
+from napari_gimp.plugin.regionshapes import draw_lines, outlines
 from napari_gimp.settings import InputError
 from napari_gimp.types import SlideFacts
 
@@ -57,6 +57,8 @@ class Regions(Dock):
         self.hear(self.keeper.changed, self._soon)
         self.hear(session.changed, self._soon)
         self.hear(session.result_changed, self._soon)
+        self.hear(self.desk.viewer.scene.camera.events.zoom, self._soon)
+        self.hear(self.desk.viewer.layers.selection.events.active, self._soon)
         face.draw.connect(self.draw)
         face.new_layer.connect(lambda: self._new_layer())
         face.imported.connect(self.load)
@@ -79,7 +81,7 @@ class Regions(Dock):
     def _slide(self) -> SlideFacts | None:
         return self.desk.session.choices.slide
 
-    def _soon(self) -> None:
+    def _soon(self, _: object = None) -> None:
         """Follow what changed, at most every ``EVERY_MS``."""
         if not self._timer.isActive():
             self._timer.start()
@@ -104,13 +106,14 @@ class Regions(Dock):
         )
 
     def _drawn(self, facts: SlideFacts | None) -> tuple[list[Outline], list[tuple[Shapes, int]]]:
-        """The outlines on a slide and where each of them is."""
+        """The outlines on a slide and where each of them is; their lines keep their width on the screen."""
         drawn: list[Outline] = []
         places: list[tuple[Shapes, int]] = []
         for layer in self.keeper.layers(facts):
             found = outlines(layer)
             drawn += found
             places += [(layer, shape) for shape in range(len(found))]
+            draw_lines(layer, 1 / self.desk.viewer.scene.camera.zoom)
         return drawn, places
 
     def _arrived(self, rows: list[Row], places: list[Any], result: Any, facts: SlideFacts) -> None:
