@@ -16,7 +16,7 @@ from napari_gimp.gimp.checkpoint import LoadedModel
 from napari_gimp.gimp.ensemble import Ensemble
 from napari_gimp.gimp.explain import class_support, group_support
 from napari_gimp.gimp.gene_encoder import GeneEncoder
-from napari_gimp.gimp.model import GiMP, ModelConfig
+from napari_gimp.gimp.model import GiMP, ModelConfig, patch_attention
 from napari_gimp.gimp.parts import pathway_table
 from napari_gimp.gimp.reconstruct import nearest_expected
 from napari_gimp.pipeline import Prepared, Questions, embedding
@@ -313,6 +313,9 @@ def test_regions_are_the_model_on_what_is_left_each_patch_in_its_place(keep: lis
     answer = rerun.questions.answer(genes)
     np.testing.assert_allclose(answer.logits["both"], output.answers["both"][0].detach(), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(rerun.patches, np.flatnonzero(kept))
+    np.testing.assert_allclose(
+        rerun.attention, patch_attention(output.rows("class_attention"))[:, 0].detach(), atol=1e-6
+    )
     assert rerun.seconds > 0
     assert drain(rerun.questions.support(genes)).shape == (3, kept.sum())
 

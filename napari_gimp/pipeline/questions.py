@@ -7,6 +7,7 @@ Genes never move attention or masked reconstruction (METHOD section 8): no quest
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from napari_gimp.gimp.beside import BesideImage
 from napari_gimp.gimp.checkpoint import LoadedModel
 from napari_gimp.gimp.ensemble import EnsembleOutput
 from napari_gimp.gimp.explain import gene_groups
-from napari_gimp.gimp.output import GiMPOutput
+from napari_gimp.gimp.output import GiMPOutput, patch_attention
 from napari_gimp.gimp.reconstruct import nearest_expected
 from napari_gimp.pipeline.analysis import Prepared
 from napari_gimp.pipeline.explanations import support
@@ -42,11 +43,12 @@ class Answer:
 class Rerun:
     """Questions to the patches that were kept, and how long the model took to look at them.
 
-    ``patches`` (n,) are their indices among all patches of the slide.
+    ``patches`` (n,) are their indices among all patches of the slide; ``attention`` as of a `Prediction`, over them.
     """
 
     questions: Questions
     patches: Int[np.ndarray, " n"]
+    attention: Float[np.ndarray, "L H n"]
     seconds: float
 
 
@@ -76,6 +78,7 @@ class Questions:
     ) -> None:
         self.loaded, self.bag, self.genes, self.cells = loaded, bag, genes, cells
         self.maps = maps or MapSettings()
+        self._alone = threading.Lock()
         self._beside = [BesideImage(member, each) for member, each in zip(loaded.model.members, seen, strict=True)]
         self._supports: dict[bytes, Float[np.ndarray, "C N"]] = {}
         self._group_maps: dict[tuple[str, bytes], Float[np.ndarray, "C N"]] = {}
@@ -86,7 +89,7 @@ class Questions:
         """Let every member look at the image once."""
         cells = prepared.bag.cells
         seen = yield from _look(prepared.loaded, prepared.bag, cells)
-        return cls(prepared.loaded, prepared.bag, prepared.genes, cells, seen, maps)
+        return cls(prepared.loaded, prepared.bag, prepared.genes, cells, [_slim(each) for each in seen], maps)
 
     @property
     def genes_move_support(self) -> bool:
@@ -103,7 +106,8 @@ class Questions:
             Another number of genes than the model's.
         """
         values = None if genes is None else torch.from_numpy(genes.values)[None].to(self.loaded.model.device)
-        output = EnsembleOutput(tuple(each.answer(values) for each in self._beside))
+        with self._alone:  # what a member keeps is of one question at a time
+            output = EnsembleOutput(tuple(each.answer(values) for each in self._beside))
         probabilities, spread = opinions(output, genes is not None)
         logits = {name: output.answers[name][0].float().cpu().numpy() for name in probabilities}
         return Answer(probabilities, logits, spread)
@@ -165,8 +169,12 @@ class Questions:
         grid = None if self.bag.grid is None else self.bag.grid.take(patches)
         bag = replace(self.bag, features=self.bag.features[patches], grid=grid, fingerprint=None)
         seen = yield from _look(self.loaded, bag, self.cells[patches])
-        asked = Questions(self.loaded, bag, self.genes, self.cells[patches], seen, self.maps)
-        return Rerun(asked, patches, time.monotonic() - began)
+        slim = [_slim(each) for each in seen]
+        asked = Questions(self.loaded, bag, self.genes, self.cells[patches], slim, self.maps)
+        attention = EnsembleOutput(tuple(seen)).rows("class_attention")
+        assert attention is not None  # the image was there
+        rows = patch_attention(attention)[:, 0].float().cpu().numpy()
+        return Rerun(asked, patches, rows, time.monotonic() - began)
 
     def nearest_expected(self, patch: int) -> int:
         """The slide's real patch that is most like what the model expects at a hidden one: one pass a repeat.
@@ -199,11 +207,16 @@ def _seen_by(member: torch.nn.Module, features: np.ndarray, cells: np.ndarray, d
     found: GiMPOutput = member(
         torch.from_numpy(features)[None].to(device), torch.from_numpy(np.ascontiguousarray(cells))[None].to(device)
     )
-    return replace(found, projected=None, patch_tokens=None, class_attention=None)
+    return replace(found, projected=None, patch_tokens=None)
+
+
+def _slim(seen: GiMPOutput) -> GiMPOutput:
+    """Without the last of what grows with the patches."""
+    return replace(seen, class_attention=None)
 
 
 def _look(loaded: LoadedModel, bag: Bag, cells: Int[np.ndarray, "N 2"]) -> Generator[Progress, None, list[GiMPOutput]]:
-    """Each member's pass over the image."""
+    """Each member's pass over the image, without tokens."""
     members, seen = loaded.model.members, []
     for done, member in enumerate(members):
         yield Progress("looking at the image", done, len(members), "members")

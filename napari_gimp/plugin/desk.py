@@ -20,7 +20,7 @@ from napari_gimp.plugin.jobs import Jobs
 from napari_gimp.plugin.marks import DEFAULT_LABELS, Mark
 from napari_gimp.plugin.preferences import preferences
 from napari_gimp.plugin.session import Choices, Session
-from napari_gimp.types import Prediction
+from napari_gimp.types import Prediction, WhatIf
 
 LOG = logging.getLogger("napari_gimp")
 _DESKS: WeakKeyDictionary[napari.viewer.Viewer, Desk] = WeakKeyDictionary()
@@ -38,6 +38,10 @@ class Desk:
     marks, labels
         Slide identity -> the user's marks on it (`marks.Mark`, plain data), and the labels to mark with;
         ``marks_changed`` says the identity.
+    what_if
+        What is asked of the result in sight; ``what_if_changed`` when it is another question.
+    gene_chosen
+        A gene that a what-if shall be about.
     patch_hovered, patch_chosen
         Index of a patch of `result`, None when the cursor leaves the patches; chosen by a click, a table, a gallery.
     """
@@ -46,6 +50,8 @@ class Desk:
     map_wanted = Signal(str)
     patch_hovered = Signal(object)
     patch_chosen = Signal(object)
+    gene_chosen = Signal(str)
+    what_if_changed = Signal()
     marks_changed = Signal(str)
     said = Signal(str)
     failed = Signal(object)
@@ -57,6 +63,7 @@ class Desk:
         self.marks: dict[str, list[Mark]] = {}
         self.labels: list[str] = list(DEFAULT_LABELS)
         self.keys: dict[str, str] = {}
+        self.what_if = WhatIf()
         self.before_closing: list[Callable[[], object]] = []
         self._closing: ClosingWatch | None = None
         attend(viewer)

@@ -82,12 +82,15 @@ class RegionEdit:
         True keeps only what is inside, False leaves it out.
     kept, total
         How many patches are left, of how many.
+    area
+        The regions, as WKT in level-0 pixels (x, y): the layer may change, the question does not.
     """
 
     layer: str
     keep: bool
     kept: int
     total: int
+    area: str = ""
 
     @property
     def words(self) -> str:
