@@ -74,6 +74,24 @@ class CohortOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
+class NameOptions:
+    """A report beside the other files, and who may be named in what is written."""
+
+    report: Annotated[
+        bool, Parameter(negative="", help="Also write report.html and report.pdf: no name of slide or sample in them.")
+    ] = False
+    report_names: Annotated[bool, Parameter(negative="", help="A report that names slide and sample.")] = False
+    anonymous: Annotated[
+        bool, Parameter(negative="", help="No name of slide, sample or file in any output, nor as its folder.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.anonymous and self.report_names:
+            raise InputError("Expected --anonymous or --report-names, found both; leave one out.")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
 class FoldOptions:
     """Which cases are tested together."""
 

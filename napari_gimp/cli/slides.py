@@ -23,6 +23,7 @@ from napari_gimp.options import (
     Icc,
     Json,
     Mpp,
+    NameOptions,
     Overwrite,
     PatchMpp,
     PatchPx,
@@ -125,6 +126,7 @@ def predict(
     device: Device = "auto",
     batch_size: BatchSize = None,
     cache: Cache = None,
+    names: NameOptions = NameOptions(),  # noqa: B008  frozen
     overwrite: Overwrite = False,
 ) -> int:
     """Run GiMP on slides; writes a folder of results per slide: probabilities, maps, overlay, figure, record.
@@ -135,7 +137,8 @@ def predict(
         Folder for the results; each slide gets a folder of its own.
     """
     from napari_gimp import pipeline
-    from napari_gimp.export import check_free, export_prediction
+    from napari_gimp.cli.outputs import Outputs
+    from napari_gimp.export import check_free
     from napari_gimp.gimp.checkpoint import read_facts
     from napari_gimp.slides import open_slide
 
@@ -144,6 +147,8 @@ def predict(
     _check_one_slide("--tissue", tissue, paths)
     read_facts(checkpoint)  # a wrong checkpoint ends the batch before its first slide
     plan = pipeline.Analysis(checkpoint, encoder, weights, device, batch_size, bag, cache)
+    hide = [name for name in (profile, sample, bag, tissue) if name is not None]
+    outputs = Outputs(out, names, hide)
 
     def genes_of(name: str) -> Profile | None:
         if profile is None:
@@ -153,12 +158,12 @@ def predict(
     def one(path: Path) -> str:
         with open_slide(path, mpp, use_icc=icc) as slide:
             tell(slide.facts.notes)
-            folder = out / slide.facts.name
+            folder = outputs.folder(slide.facts)
             check_free(folder, overwrite)
             work = pipeline.analyse(slide, plan, profile=genes_of(slide.facts.name), drawn=_drawn(slide.facts, tissue))
             prediction = drain(work, f"{path.name}: ")
             tell(prediction.notes)
-            export_prediction(prediction, folder, picture=slide.overview(), overwrite=overwrite)
+            outputs.write(slide, prediction, overwrite=overwrite)
         return f"{verdict(prediction)}; {folder}"
 
     return for_each(paths, one)

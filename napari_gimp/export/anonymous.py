@@ -30,6 +30,11 @@ ENDINGS = (
     " xml gct gmt onnx safetensors pt pth png jpg jpeg toml pdf html result"
 )
 FILE = re.compile(rf"[^\s'\"`,;()\[\]<>]+\.(?:{'|'.join(ENDINGS.split())})\b", re.IGNORECASE)
+LONG_FILE = re.compile(
+    rf"(?<![\w.~/\\:])(?:file:/{{0,2}}|~|[A-Za-z]:)?[/\\]{{1,2}}(?=\S)[^\n'\"]*?\.(?:{'|'.join(ENDINGS.split())})\b",
+    re.IGNORECASE,
+)
+"""An absolute path up to the ending of its file, whatever blanks its folders have in their names."""
 _ORDINARY = (
     "slide sample patient case tumor tumour tissue normal lung image profile synthetic pseudo gene genes count counts"
     " expression cohort primary diagnostic biopsy model data file patch patches augmented star stranded unstranded fpkm"
@@ -60,7 +65,8 @@ class Veil:
 
     def text(self, text: str) -> str:
         """The text without names, barcodes, file names and folders."""
-        text = BARCODE.sub(self.name, FILE.sub("file", self._unnamed(plain_text(text))))
+        text = self._unnamed(plain_text(LONG_FILE.sub("file", text)))
+        text = BARCODE.sub(self.name, FILE.sub("file", text))
         for piece in self._pieces():
             text = re.sub(rf"(?<![^\W_]){re.escape(piece)}(?![^\W_])", self.name, text, flags=re.IGNORECASE)
         return text

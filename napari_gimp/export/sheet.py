@@ -22,7 +22,7 @@ from napari_gimp.files import appearing
 DPI = 200
 TILE, GAP, BELOW = 1.5, 0.12, 0.34
 """Inches: side of a patch, room between two, room for the words below one."""
-MARGIN, HEAD, FOOT = 0.25, 0.75, 0.95
+MARGIN, HEAD, FOOT = 0.25, 0.6, 0.85
 BAR_SHARE = 0.4
 
 

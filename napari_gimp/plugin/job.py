@@ -8,7 +8,7 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -113,15 +113,50 @@ def read_profiles(path: Path) -> Generator[Progress, None, Expression]:
 
 
 def export(
-    prediction: Prediction, path: Path, folder: Path, run: Mapping[str, Any]
+    prediction: Prediction, path: Path, folder: Path, run: Mapping[str, Any], *, allow_names: bool = False
 ) -> Generator[Progress, None, list[Path]]:
-    """Write the result of a slide to a new folder in ``folder``, named after the slide."""
+    """Write the result of a slide to a new folder in ``folder``: without names under a neutral one, unless allowed."""
     yield Progress("exporting", 0, 0, "files")
+    from napari_gimp.export.anonymous import user_salt, veil_of
     from napari_gimp.export.everything import export_prediction
 
     with open_slide(path) as slide:
         picture = slide.overview()
-    return export_prediction(prediction, free_folder(folder, prediction.slide.name), picture=picture, run=run)
+    veil = None if allow_names else veil_of(prediction, salt=user_salt(), hide=[path])
+    named = free_folder(folder, prediction.slide.name if veil is None else veil.name)
+    return export_prediction(prediction, named, picture=picture, run=run, veil=veil)
+
+
+def report(
+    prediction: Prediction,
+    path: Path,
+    where: Path,
+    *,
+    hide: Sequence[str | Path] = (),
+    allow_names: bool = False,
+    **more: Any,
+) -> Generator[Progress, None, list[Path]]:
+    """Write report.html and report.pdf of a result to the folder ``where``, or one file of that name.
+
+    Parameters
+    ----------
+    path
+        The slide, for its overview and patches.
+    hide
+        Names and paths besides the slide's own that must not be read: those of the case and of the profile.
+    more
+        What else stands in it: fields of `napari_gimp.export.report.ReportCase` (shown, patches, regions, outlines,
+        what_ifs, marks, identifiers, settings).
+    """
+    yield Progress("writing the report", 0, 0, "files")
+    from napari_gimp.export.anonymous import user_salt, veil_of
+    from napari_gimp.export.report import report_case, write_report
+
+    veil = veil_of(prediction, salt=user_salt(), hide=[path, *hide])
+    with open_slide(path) as slide:
+        case = report_case(slide, prediction, allow_names=allow_names, veil=veil, **more)
+    yield Progress("writing the report", 0, 0, "files")
+    return write_report(case, where)
 
 
 def free_folder(folder: Path, name: str) -> Path:

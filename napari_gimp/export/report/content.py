@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -129,10 +129,10 @@ def marks(case: ReportCase) -> Table:
     return Table(("mark", "place", "note"), tuple(rows))
 
 
-def place(prediction: Prediction, yx_px: Sequence[float]) -> str:
+def place(prediction: Prediction, yx_px: tuple[float, float]) -> str:
     """A point in um (pixels where the slide's pixel size is unknown)."""
     mpp = prediction.slide.mpp_yx
-    y, x = (float(v) for v in yx_px)
+    y, x = yx_px
     if mpp is None:
         return f"x {x:.0f}, y {y:.0f} px"
     return f"x {x * mpp[1]:.0f}, y {y * mpp[0]:.0f} µm"
@@ -140,7 +140,8 @@ def place(prediction: Prediction, yx_px: Sequence[float]) -> str:
 
 def patch_place(prediction: Prediction, patch: int) -> str:
     """The centre of a patch."""
-    return place(prediction, prediction.grid.coords_yx[patch] + np.asarray(prediction.grid.size_yx_px) / 2)
+    (y, x), (height, width) = prediction.grid.coords_yx[patch].tolist(), prediction.grid.size_yx_px
+    return place(prediction, (y + height / 2, x + width / 2))
 
 
 def patch_words(case: ReportCase, number: int) -> tuple[str, str, str]:

@@ -31,6 +31,7 @@ TRIES = ((6, 2.2), (4, 1.9), (3, 1.7), (2, 1.5))
 """Rows of a table and height of the genes, roomiest first."""
 MOST_PATCHES, MOST_CLASSES = 6, 4
 TINY = 5.5
+Number = int | float
 PER_INCH = 130.0
 """Characters of DejaVu Sans in an inch, times their size in points: what lines are broken by."""
 
@@ -43,36 +44,36 @@ class Sheet:
         FigureCanvasPdf(self.figure)
         self.top = MARGIN
 
-    def box(self, left: float, below: float, width: float, height: float) -> Axes:
+    def box(self, left: Number, below: Number, width: Number, height: Number) -> Axes:
         """Axes at ``left`` of the inner page and ``below`` the filled part."""
         bottom = HEIGHT - self.top - below - height
         place = Bbox.from_bounds((MARGIN + left) / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT)
         axis: Axes = self.figure.add_axes(place.bounds)
         return axis
 
-    def text(self, left: float, below: float, words: str, size: float, **look: Any) -> None:
+    def text(self, left: Number, below: Number, words: str, size: Number, **look: Any) -> None:
         """Words with their top there, never read as a formula."""
         x, y = (MARGIN + left) / WIDTH, 1 - (self.top + below) / HEIGHT
         self.figure.text(x, y, words, fontsize=size, va="top", parse_math=False, **look)
 
-    def lines(self, left: float, below: float, lines: Sequence[str], size: float, width: float) -> float:
+    def lines(self, left: Number, below: Number, lines: Sequence[str], size: Number, width: Number) -> float:
         """Sentences broken to a width, one under the other; returns the height they take."""
         broken = [part for line in lines for part in wrapped(line, size, width)]
         for number, part in enumerate(broken):
             self.text(left, below + number * leading(size), part, size)
         return len(broken) * leading(size)
 
-    def title(self, left: float, below: float, words: str) -> None:
+    def title(self, left: Number, below: Number, words: str) -> None:
         """The head of a part."""
         self.text(left, below, words, 8.5, weight="bold")
 
 
-def leading(size: float) -> float:
+def leading(size: Number) -> float:
     """From line to line, in inches."""
     return size * 1.32 / 72
 
 
-def wrapped(line: str, size: float, width: float) -> list[str]:
+def wrapped(line: str, size: Number, width: Number) -> list[str]:
     """A line broken to a width in inches."""
     return textwrap.wrap(line, max(12, int(width * PER_INCH / size))) or [""]
 
@@ -96,7 +97,7 @@ def _plan(sheet: Sheet, case: ReportCase) -> Plan:
     return next((plan for plan in plans if plan.slide >= needed), plans[-1])
 
 
-def _planned(sheet: Sheet, case: ReportCase, rows: int, genes: float) -> Plan:
+def _planned(sheet: Sheet, case: ReportCase, rows: int, genes: Number) -> Plan:
     genes = genes if case.prediction.gene_attribution is not None else 0.0
     patches, foot = 1.58 if case.patches else 0.0, _foot_height(case)
     tables = tuple(max(_table_height(table, rows) for _, table, *_ in row) for row in _tables(case))
@@ -151,7 +152,7 @@ def _answer_height(case: ReportCase) -> float:
     return 1.15 + _bars_height(case) + lines * leading(7)
 
 
-def _answer(sheet: Sheet, case: ReportCase, height: float) -> None:
+def _answer(sheet: Sheet, case: ReportCase, height: Number) -> None:
     """The slide with its map at the left, the answer and what speaks against it at the right."""
     axis = sheet.box(0, 0, LEFT, height - 0.6)
     axis.set_anchor("N")
@@ -168,7 +169,7 @@ def _answer(sheet: Sheet, case: ReportCase, height: float) -> None:
     sheet.top += height
 
 
-def _patches(sheet: Sheet, case: ReportCase, height: float) -> None:
+def _patches(sheet: Sheet, case: ReportCase, height: Number) -> None:
     """Pictures in a row, each with its number on the slide, its value and its place."""
     sheet.title(0, 0, f"Patches: {case.patches_by or f'most {case.map.title}'}{_rest(len(case.patches), MOST_PATCHES)}")
     side = min(height - 0.62, (INNER - 0.1 * (MOST_PATCHES - 1)) / MOST_PATCHES)
@@ -184,7 +185,7 @@ def _patches(sheet: Sheet, case: ReportCase, height: float) -> None:
     sheet.top += height
 
 
-def _genes(sheet: Sheet, case: ReportCase, height: float) -> None:
+def _genes(sheet: Sheet, case: ReportCase, height: Number) -> None:
     """Genes at the left, gene groups at the right, what they are worth below."""
     tall, half = height - 0.94, INNER / 2
     most = int(tall / 0.125)
@@ -214,7 +215,7 @@ def _rest(count: int, most: int) -> str:
     return f" (the first {most} of {count}; all in report.html)" if count > most else ""
 
 
-def _table(sheet: Sheet, name: str, table: Table, most: int, left: float, width: float) -> None:
+def _table(sheet: Sheet, name: str, table: Table, most: int, left: Number, width: Number) -> None:
     """Columns as wide as their longest cell needs."""
     sheet.title(left, 0, f"{name}{_rest(len(table.rows), most)}")
     rows = [table.head, *table.rows[:most]]
@@ -244,7 +245,7 @@ def _foot_height(case: ReportCase) -> float:
     return 0.15 + len(lines) * leading(TINY)
 
 
-def _foot(sheet: Sheet, case: ReportCase, height: float) -> None:
+def _foot(sheet: Sheet, case: ReportCase, height: Number) -> None:
     """Parameters and versions at the end of the page, whatever stands above."""
     sheet.top = HEIGHT - MARGIN - height + 0.12
     sheet.lines(0, 0, _foot_lines(case), TINY, INNER)
