@@ -107,7 +107,8 @@ def _words(figure: Figure, prediction: Prediction) -> None:
     for modality in (prediction.modality, *(m for m in prediction.probabilities if m != prediction.modality)):
         pairs = zip(prediction.classes, prediction.probabilities[modality], strict=True)
         lines.append(f"{INPUTS[modality]}: " + ",  ".join(f"{name} {value:.2f}" for name, value in pairs))
-    figure.suptitle("\n".join(lines[:4]), fontsize=10)
+    asked = str(prediction.provenance.get("what_if_label", ""))
+    figure.suptitle("\n".join((*textwrap.wrap(asked, 110)[:2], *lines[:4])), fontsize=10)
     caution = f"{NOTICE}; genes never move attention or reconstruction"
     if prediction.synthetic:
         caution += f"; the model was trained on {prediction.synthetic} cases: no evidence about patients"

@@ -29,6 +29,7 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
         {
             "notice": NOTICE,
             "synthetic": prediction.synthetic,
+            **({"what_if": asked} if (asked := prediction.provenance.get("what_if_label")) else {}),
             "slide": prediction.slide.name,
             "sample": prediction.sample,
             "classes": prediction.classes,
@@ -193,6 +194,7 @@ def write_run(path: Path, prediction: Prediction, run: Mapping[str, Any]) -> Non
             "notice": NOTICE,
             "format": FORMAT_VERSION,
             "synthetic": prediction.synthetic,
+            **({"what_if": asked} if (asked := prediction.provenance.get("what_if_label")) else {}),
             "slide": {
                 "name": slide.name,
                 "identity": slide.identity,

@@ -11,3 +11,4 @@ from napari_gimp.genes.matching import match_case as match_case
 from napari_gimp.genes.matrix import Expression as Expression
 from napari_gimp.genes.reading import read_expression as read_expression
 from napari_gimp.genes.reference import GeneReference as GeneReference
+from napari_gimp.genes.reference import symbols_of as symbols_of

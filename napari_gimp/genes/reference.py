@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,8 +11,9 @@ from statistics import NormalDist
 import numpy as np
 from jaxtyping import Float, Int
 
+from napari_gimp.genes.detect import gene_key
 from napari_gimp.settings import InputError
-from napari_gimp.types import AlignedGenes, GeneEdit, GeneGroup, Scale
+from napari_gimp.types import AlignedGenes, GeneEdit, GeneGroup, Profile, Scale
 
 UNITS: Mapping[Scale, str] = {
     "log": "log2(x + 1)",
@@ -147,3 +149,13 @@ class GeneReference:
                 which = f"{still} of {len(index)} genes of {edit.target}" if edit.is_group else edit.target
                 said.append(f"{which}: constant in the training profiles, so nothing that it does can move the model.")
         return tuple(dict.fromkeys(said))
+
+
+def symbols_of(profile: Profile | None, genes: Sequence[str]) -> dict[str, str]:
+    """Gene of a checkpoint -> its symbol, where the profile's file knows one that no other of the genes has."""
+    if profile is None or not profile.symbols:
+        return {}
+    by_key = {gene_key(name): symbol for name, symbol in profile.symbols.items() if symbol}
+    found = {gene: by_key[key] for gene in genes if (key := gene_key(gene)) in by_key}
+    often = Counter(found.values())
+    return {gene: symbol for gene, symbol in found.items() if often[symbol] == 1 and symbol != gene}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -38,20 +39,30 @@ class GeneTable:
         With a profile and its attribution.
     unit
         Of the expression values.
+    symbols
+        Gene -> what readers call it, where that is something else.
     """
 
     prediction: Prediction
     unit: str
+    symbols: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, prediction: Prediction, scale: Scale | None) -> GeneTable | None:
+    def of(
+        cls, prediction: Prediction, scale: Scale | None, symbols: Mapping[str, str] | None = None
+    ) -> GeneTable | None:
         """None for an image-only result."""
         if prediction.gene_attribution is None or prediction.expression is None or scale is None:
             return None
-        return cls(prediction, UNITS[scale])
+        return cls(prediction, UNITS[scale], symbols or {})
 
     def __len__(self) -> int:
         return len(self.prediction.genes)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Each gene as readers call it."""
+        return tuple(self.symbols.get(gene, gene) for gene in self.prediction.genes)
 
     @property
     def headings(self) -> tuple[str, ...]:
@@ -91,7 +102,7 @@ class GeneTable:
     @cached_property
     def _folded(self) -> tuple[str, ...]:
         return tuple(
-            f"{gene}\n{group}".casefold() for gene, group in zip(self.prediction.genes, self.groups, strict=True)
+            "\n".join(each).casefold() for each in zip(self.prediction.genes, self.names, self.groups, strict=True)
         )
 
     def order(self, column: int, descending: bool, of: str, search: str = "") -> Int[np.ndarray, " n"]:
@@ -107,7 +118,7 @@ class GeneTable:
         wanted = search.strip().casefold()
         rows = np.array([k for k, text in enumerate(self._folded) if wanted in text], int)
         if column in (GENE, GROUP):
-            names = self.prediction.genes if column == GENE else self.groups
+            names = self.names if column == GENE else self.groups
             ranked = np.array(sorted(rows.tolist(), key=lambda k: names[k]), int)
             return ranked[::-1] if descending else ranked
         by = {VALUE: self._values, Z: np.abs(self._z), ATTRIBUTION: np.abs(self.attribution(of))}[column][rows]
@@ -117,7 +128,7 @@ class GeneTable:
     def cell(self, gene: int, column: int, of: str) -> str:
         """A cell as it is read."""
         if column == GENE:
-            return self.prediction.genes[gene]
+            return self.names[gene]
         if column == GROUP:
             return self.groups[gene]
         missing = bool(np.isnan(self._values[gene]))
@@ -131,7 +142,9 @@ class GeneTable:
         """The genes that add most to a class, for or against it, largest first."""
         added = self.attribution(of)
         best = np.argsort(-np.abs(added), kind="stable")[:count]
-        return tuple(Bar(self.prediction.genes[k], float(added[k]), f"z {self.cell(k, Z, of)}") for k in best)
+        return tuple(
+            Bar(self.names[k], float(added[k]), f"{self.prediction.genes[k]}, z {self.cell(k, Z, of)}") for k in best
+        )
 
     def group_bars(self, of: str) -> tuple[Bar, ...]:
         """What the genes of each group add together, largest first; a gene in several groups counts in each."""

@@ -13,7 +13,8 @@ from napari_gimp.plugin.genetable import Bar
 AGAINST, FOR = "#e66100", "#2b7bba"
 """Orange and blue, as on the slide: told apart by colour-blind readers."""
 ROW_PX, BAR_PX = 18, 11
-NAME_SHARE, NUMBER_PX = 0.34, 54
+MOST_SHARE, NUMBER_PX = 0.45, 54
+"""Names take at most so much of the width."""
 
 
 class SignedBars(QWidget):
@@ -78,7 +79,9 @@ class SignedBars(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         most = max((abs(bar.value) for bar in self._bars), default=0.0) or 1.0
-        left = NAME_SHARE * self.width()
+        metrics = painter.fontMetrics()
+        widest = max((metrics.horizontalAdvance(bar.name) for bar in self._bars), default=0) + 8
+        left = min(widest, MOST_SHARE * self.width())
         zero, half = (left + self.width() - NUMBER_PX) / 2, (self.width() - NUMBER_PX - left) / 2 - 4
         for row, bar in enumerate(self._bars):
             self._paint(painter, row, bar, left, zero, half * bar.value / most)
@@ -96,7 +99,7 @@ class SignedBars(QWidget):
             painter.fillRect(QRectF(0, top, self.width(), ROW_PX), QColor(128, 128, 128, 70))
         painter.setPen(self._ink)
         middle = Qt.AlignmentFlag.AlignVCenter
-        name = painter.fontMetrics().elidedText(bar.name, Qt.TextElideMode.ElideRight, int(left - 6))
+        name = painter.fontMetrics().elidedText(bar.name, Qt.TextElideMode.ElideMiddle, int(left - 6))
         painter.drawText(QRectF(0, top, left - 6, ROW_PX), Qt.AlignmentFlag.AlignRight | middle, name)
         painter.drawText(QRectF(self.width() - NUMBER_PX, top, NUMBER_PX - 2, ROW_PX),
                          Qt.AlignmentFlag.AlignRight | middle, f"{bar.value:+.3f}")  # fmt: skip

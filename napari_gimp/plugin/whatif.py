@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -167,7 +168,7 @@ def support_layers(
 def as_prediction(
     original: Prediction, asked: WhatIf, answer: Any, genes: Any, rerun: Any, support: Float[np.ndarray, "C n"] | None
 ) -> Prediction:
-    """A what-if as a result to export: named so, noted so, recorded so; what was not computed for it is left out.
+    """A what-if as a result to export: noted so, recorded so; what was not computed for it is left out.
 
     Parameters
     ----------
@@ -180,7 +181,6 @@ def as_prediction(
     remarks = () if genes is None else tuple(note for note in genes.notes if note not in original.notes)
     return replace(
         original,
-        slide=replace(original.slide, name=f"what-if of {original.slide.name}"),
         grid=grid,
         probabilities=dict(answer.probabilities),
         spread=answer.spread,
@@ -215,18 +215,43 @@ def map_picture(
     return np.asarray(255 * np.where(known[..., None], mixed, 1), np.uint8)
 
 
-def target_of(reference: GeneReference, typed: str) -> tuple[str, bool] | None:
-    """The gene or group of this name, in upper or lower case, and whether it is a group; None where there is none."""
-    groups = [group.name for group in reference.groups]
-    if typed in reference.place or typed in groups:
-        return typed, typed not in reference.place
-    wanted = typed.casefold()
-    gene = next((name for name in reference.genes if name.casefold() == wanted), None)
-    group = next((name for name in groups if name.casefold() == wanted), None)
-    return (gene, False) if gene is not None else (group, True) if group is not None else None
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What can be changed: genes and groups by any of their names, in upper or lower case.
+
+    Parameters
+    ----------
+    symbols
+        Gene -> what readers call it, where that is something else.
+    """
+
+    reference: GeneReference
+    symbols: Mapping[str, str]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Everything to choose from: groups, then genes as readers call them."""
+        groups, genes = self.reference.groups, self.reference.genes
+        return (*(group.name for group in groups), *(self.symbols.get(gene, gene) for gene in genes))
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[str, bool]]:
+        """An exact name first, then a symbol, then a group, then any of them in other letters."""
+        groups = {group.name: (group.name, True) for group in self.reference.groups}
+        symbols = {symbol: (gene, False) for gene, symbol in self.symbols.items()}
+        exact = {**groups, **symbols, **{gene: (gene, False) for gene in self.reference.genes}}
+        return {**{name.casefold(): found for name, found in exact.items()}, **exact}
+
+    def find(self, typed: str) -> tuple[str, bool] | None:
+        """Gene or group, and whether it is a group; None where there is none of this name."""
+        return self._known.get(typed) or self._known.get(typed.casefold())
+
+    def now(self, genes: AlignedGenes, name: str, is_group: bool) -> str:
+        """How a gene or group is in the profile."""
+        return now_words(self.reference, genes, name, is_group, self.symbols.get(name, name))
 
 
-def now_words(reference: GeneReference, genes: AlignedGenes, name: str, is_group: bool) -> str:
+def now_words(reference: GeneReference, genes: AlignedGenes, name: str, is_group: bool, called: str) -> str:
     """How a gene or group is in the profile: ``TP53 is 4.21 log2(x + 1) here, z +1.30; group 2``."""
     index = reference.index(GeneEdit(name, "mean", is_group=is_group))
     values, mean = genes.values[index], reference.mean[index]
@@ -236,5 +261,5 @@ def now_words(reference: GeneReference, genes: AlignedGenes, name: str, is_group
     groups = ", ".join(reference.groups_of.get(name, ()))
     training = f"training mean {mean[0]:.2f}" + (f"; {groups}" if groups else "")
     if np.isnan(values[0]):
-        return f"{name} is missing in the profile; the model takes the {training}."
-    return f"{name} is {values[0]:.2f} {reference.unit} here; {training}."
+        return f"{called} is missing in the profile; the model takes the {training}."
+    return f"{called} is {values[0]:.2f} {reference.unit} here; {training}."

@@ -86,10 +86,18 @@ class SupportComparison:
         limits, before = self._limits(result, of), result.class_support[row]
         for layer in whatif.support_layers(result, found.asked, of, support[row], patches, limits, OPACITY):
             self._desk.canvas.put(layer)
+        self._desk.canvas.soon(self._move_legend)
         pictures = ((before, slice(None)), (support[row], patches))
         self._view.set_pictures(*(qimage(whatif.map_picture(result, *each, limits)) for each in pictures))
         self._view.maps.setText(TITLE.format(of=of))
         self._desk.map_wanted.emit(f"{SUPPORT}/{of}")
+
+    def _move_legend(self) -> None:
+        """The colour bar of the original stands for both; the names stand in two corners."""
+        for layer in self._desk.viewer.layers:
+            if layer.metadata.get(layers.TAG, {}).get("role") == whatif.ROLE:
+                layer.colorbar.visible = False
+                layer.name_overlay.position = "top_left"
 
     def _limits(self, result: Prediction, of: str) -> tuple[float, float]:
         """Those of the original's map on the slide where it is in sight."""

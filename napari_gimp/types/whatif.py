@@ -31,6 +31,8 @@ class GeneEdit:
         The percentile (0 to 100, ends left out) or the value; None for the other kinds.
     is_group
         Whether ``target`` is a group.
+    called
+        Another name for readers, say the symbol of an identifier.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class GeneEdit:
     kind: EditKind
     amount: float | None = None
     is_group: bool = False
+    called: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in EDIT_KINDS:
@@ -60,7 +63,7 @@ class GeneEdit:
     @property
     def words(self) -> str:
         """What is changed, in words: ``TP53 silenced``."""
-        what = f"genes of {self.target}" if self.is_group else self.target
+        what = f"genes of {self.target}" if self.is_group else self.called or self.target
         if self.kind == "silence":
             return f"{what} silenced"
         if self.kind == "mean":

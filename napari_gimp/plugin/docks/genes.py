@@ -71,8 +71,11 @@ class GeneRows(QAbstractTableModel):
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if self.table is None or not index.isValid():
             return None
+        gene = int(self.rows[index.row()])
+        if role == Qt.ItemDataRole.ToolTipRole and index.column() == GENE:
+            return self.table.prediction.genes[gene]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return self.table.cell(int(self.rows[index.row()]), index.column(), self.of)
+            return self.table.cell(gene, index.column(), self.of)
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() not in (GENE, GROUP):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None

@@ -11,6 +11,7 @@ import napari.viewer
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_gimp import words
+from napari_gimp.genes import symbols_of
 from napari_gimp.plugin import job
 from napari_gimp.plugin.asking import asking_of
 from napari_gimp.plugin.desk import Dock
@@ -71,7 +72,9 @@ class Genes(Dock):
     def _table_of(self, result: Prediction | None) -> GeneTable | None:
         origin = self.desk.session.origin
         facts = None if origin is None else origin.choices.facts
-        return None if result is None else GeneTable.of(result, None if facts is None else facts.expression_scale)
+        if result is None or origin is None or facts is None:
+            return None
+        return GeneTable.of(result, facts.expression_scale, symbols_of(origin.profile, facts.genes))
 
     def _why_none(self, result: Prediction | None) -> str:
         if self._table is not None:

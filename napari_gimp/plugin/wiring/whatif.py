@@ -11,6 +11,7 @@ from napari.layers import Shapes
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_gimp import words
+from napari_gimp.genes import symbols_of
 from napari_gimp.plugin import job, whatif
 from napari_gimp.plugin.annotations import regions_of
 from napari_gimp.plugin.asking import asking_of
@@ -40,6 +41,7 @@ class WhatIf(Dock):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.face)
+        self._targets: whatif.Targets | None = None
         self.asker = WhatIfAsker(self.desk)
         self.maps = SupportComparison(self.desk, self.face.answer)
         self._connect()
@@ -104,14 +106,18 @@ class WhatIf(Dock):
         if self.asking.error is not None:
             face.set_notice(words.error_words(self.asking.error), usable=False)
             return
-        reference = None if questions is None or questions.genes is None else questions.reference
+        origin = self.desk.session.origin
+        known = questions is not None and questions.genes is not None and origin is not None
+        self._targets = None
+        if known and origin is not None:
+            reference = questions.reference
+            self._targets = whatif.Targets(reference, symbols_of(origin.profile, reference.genes))
+            face.genes.set_names(self._targets.names)
         result = self.desk.result
         image_only = result is not None and result.sample is None
         notice = IMAGE_ONLY if image_only else f"{whatif.GENES_MOVE} {_coverage(result)}".strip()
         face.set_notice(notice, usable=True)
         face.genes.setVisible(not image_only)
-        if reference is not None:
-            face.genes.set_names([*(group.name for group in reference.groups), *reference.genes])
         self._target_changed()
         self.asker.ask()
 
@@ -128,9 +134,8 @@ class WhatIf(Dock):
 
     def _target(self) -> tuple[str, bool] | None:
         """Gene or group as it is typed, and whether it is a group; None while it is neither."""
-        questions, typed = self.asking.questions, self.face.genes.target.text().strip()
-        reference = None if questions is None else questions.reference
-        return None if reference is None or not typed else whatif.target_of(reference, typed)
+        typed = self.face.genes.target.text().strip()
+        return None if self._targets is None or not typed else self._targets.find(typed)
 
     def _target_changed(self) -> None:
         """Say how the gene is now, and fit the slider to it."""
@@ -138,11 +143,11 @@ class WhatIf(Dock):
         target = self._target()
         face.set_amount(kind in ("percentile", "value") and target is not None)
         self.face.error.setText("")
-        if target is None:
+        if target is None or self._targets is None:
             face.now.setText("")
             return
         questions = self.asking.questions
-        face.now.setText(whatif.now_words(questions.reference, questions.genes, *target))
+        face.now.setText(self._targets.now(questions.genes, *target))
         if kind == "percentile":
             face.set_range(1, 99, 50, PERCENTILE_UNIT)
         elif kind == "value":
@@ -164,7 +169,9 @@ class WhatIf(Dock):
             raise InputError("Expected a gene or a gene group to change, found none; type its name.")
         name, is_group = self._target() or (typed, False)
         kind = KINDS[face.kind.currentText()]
-        return GeneEdit(name, kind, face.number.value() if kind in ("percentile", "value") else None, is_group)
+        amount = face.number.value() if kind in ("percentile", "value") else None
+        called = "" if self._targets is None else self._targets.symbols.get(name, "")
+        return GeneEdit(name, kind, amount, is_group, called)
 
     def _apply(self, same_step: bool = False) -> None:
         questions = self.asking.questions
@@ -258,7 +265,7 @@ class WhatIf(Dock):
             job.export,
             made,
             origin.path,
-            folder,
+            folder / "what-if",
             {"device": origin.choices.device, "from": "napari", "what_if": made.provenance["what_if_label"]},
             returned=lambda files: self.desk.say(f"Written to {files[0].parent}."),
             errored=self.desk.fail,
