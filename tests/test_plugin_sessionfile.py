@@ -147,6 +147,15 @@ def test_a_file_that_breaks_off_is_read_up_to_the_break(tmp_path: Path, share: f
         assert opened.state.regions == state.regions
 
 
+def test_what_stands_behind_a_break_is_read_as_well(tmp_path: Path) -> None:
+    path, state = tmp_path / "s.gimp.json", state_in(tmp_path)
+    write_session(path, state)
+    path.write_text(path.read_text().replace('"tissue": "my tissue"', '"tissue": my tissue"'))
+    opened = read_session(path)
+    assert opened.damaged
+    assert opened.state == replace(state, tissue=None)
+
+
 @given(cut=st.integers(0, 3000), flips=st.lists(st.tuples(st.integers(0, 2999), st.integers(0, 255)), max_size=4))
 @settings(max_examples=60)
 def test_no_damage_is_more_than_a_sentence(

@@ -23,7 +23,6 @@ from napari_gimp.plugin.sessionfile import write_session
 from napari_gimp.plugin.sessionlock import Claim, claim_again, claim_for, latest_session
 from napari_gimp.plugin.sessionstate import Look, SessionState, carried
 from napari_gimp.plugin.snapshot import Snapshot, is_worth_keeping, snapshot_of
-from napari_gimp.settings import InputError
 
 LOOK_MS = 1000
 """How often the window is looked at: with the writing, nothing is older than two seconds."""
@@ -101,6 +100,7 @@ class Autosave:
         self._timer.timeout.connect(self.look)
         desk.viewer.layers.events.removing.connect(self._going)
         desk.viewer.layers.events.inserted.connect(self._coming)
+        desk.session.result_changed.connect(self._keep_result)
         desk.before_closing.append(self.close)
         self._told: set[Path] = set()
         self._timer.start()
@@ -143,17 +143,17 @@ class Autosave:
         done, self._writing = self._writing, None
         if done is None:
             return
-        try:
-            notes = done.result()
-        except InputError as error:
+        error = done.exception()
+        if isinstance(error, Exception):
             self._last = None
             if str(error) != self._failed[0]:
                 self.desk.fail(error)
             self._failed = str(error), time.monotonic() + AGAIN_S
             return
         self._failed = ("", 0.0)
-        for note in notes:
-            self.desk.say(note)
+        notes = done.result()
+        if notes:
+            self.desk.say(" ".join(notes))
 
     def _going(self, event: Any) -> None:
         """Layers are about to go: what the window was before is the session if the slides go with them."""
@@ -162,10 +162,11 @@ class Autosave:
             QTimer.singleShot(0, self._stayed)
 
     def _stayed(self) -> None:
-        if slide_layers(self.desk.viewer):
-            self._leaving = None
-        else:
+        """Another slide in the place of all of a session's begins a session of its own."""
+        now = {layer.metadata["slide"].facts.identity for layer in slide_layers(self.desk.viewer)}
+        if self._leaving is not None and now.isdisjoint(slide.identity for slide in self._leaving.state.slides):
             self._leave()
+        self._leaving = None
 
     def _coming(self, event: Any) -> None:
         """A layer of the opened session is there again and looks as it did; an opened slide's own session is told."""
@@ -186,6 +187,14 @@ class Autosave:
             self.desk.say(
                 f"{first.name} has an earlier session, {found.name}: File > IO Utilities > GiMP: continue the session"
                 " of this slide."
+            )
+
+    def _keep_result(self) -> None:
+        """A whole result goes to the disk, so that neither a session nor the list of cases computes it again."""
+        prediction, origin = self.desk.session.prediction, self.desk.session.origin
+        if prediction is not None and origin is not None and prediction.partial >= 1 and origin.number > 0:
+            self.desk.jobs.start(
+                keeping.keep, origin, prediction, returned=lambda _: None, errored=lambda error: self.desk.fail(error)
             )
 
     def _leave(self) -> None:
@@ -225,6 +234,7 @@ class Autosave:
         self._timer.stop()
         self.hand_over()
         self._thread.shutdown()
+        _AUTOSAVES.pop(self.desk, None)
 
 
 def wear(layer: Layer, look: Look) -> None:

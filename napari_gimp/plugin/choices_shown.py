@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 PANEL = "GiMP: analyse slide"
 
 
+def plainly(viewer: napari.viewer.Viewer) -> napari.viewer.Viewer:
+    """The viewer itself: what napari gives to a plugin hands out proxies, which are of no dataclass."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
 def panel_of(viewer: napari.viewer.Viewer) -> GimpWidget:
     """The panel of a viewer, docked when it is not there yet."""
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    _, widget = plainly(viewer).window.add_plugin_dock_widget(PLUGIN, PANEL)
     made: GimpWidget = widget
     return made
 
@@ -28,7 +33,7 @@ def panel_of(viewer: napari.viewer.Viewer) -> GimpWidget:
 def open_panel(viewer: napari.viewer.Viewer) -> GimpWidget | None:
     """The panel of a viewer if it is there."""
     name = f"{PANEL} ({PLUGIN})"
-    docks = viewer.window.dock_widgets
+    docks = plainly(viewer).window.dock_widgets
     found = next((docks[title] for title in docks if title == name or title.startswith(PANEL)), None)
     made: GimpWidget | None = found
     return made
@@ -46,14 +51,20 @@ def in_panel(viewer: napari.viewer.Viewer) -> InPanel:
 
 
 def show_choices(widget: GimpWidget, state: SessionState) -> None:
-    """Checkpoint, parameters, view settings and profile as the session has them; each says itself what is wrong."""
-    if state.checkpoint is not None:
-        _show_checkpoint(widget, state)
-    _show_parameters(widget.panel.model, dict(state.parameters))
-    if state.map_view is not None:
-        widget.panel.result.view.set_value(state.map_view)
+    """Profile, view settings, parameters and checkpoint as the session has them; each says itself what is wrong.
+
+    The checkpoint comes last, because what follows takes its sentence away; it may bring an encoder of its own.
+    """
+    model = widget.panel.model
     if state.profile is not None or widget.panel.profile.file.path is not None:
         widget.inputs.load_profile(state.profile)
+    if state.map_view is not None:
+        widget.panel.result.view.set_value(state.map_view)
+    _show_parameters(model, dict(state.parameters))
+    if state.checkpoint is not None:
+        _show_checkpoint(widget, state)
+        if widget.session.choices.facts is not None and model.encoder_name != state.parameters.get("encoder"):
+            _show_encoder(model, state.parameters.get("encoder"))
 
 
 def _show_checkpoint(widget: GimpWidget, state: SessionState) -> None:

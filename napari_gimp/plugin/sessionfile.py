@@ -1,7 +1,7 @@
 """A session of the window as a readable file ``<slide>.gimp.json``: state -> JSON -> state, as far as it can be read.
 
-Fields that this version does not know are kept when the file is written again. A damaged file is read up to where it
-breaks, a file of a newer version as far as its fields are known.
+Fields that this version does not know are kept when the file is written again. A damaged file is read field by
+field, a file of a newer version as far as its fields are known.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from napari_gimp.slides.tissue import TissueSettings
 from napari_gimp.types import MapSettings
 
 FORMAT, VERSION, SUFFIX = "napari-gimp session", 1, ".gimp.json"
+INDENT, NEXT_FIELD = 1, '\n "'
+"""The outermost fields alone begin in the second column."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def to_json(state: SessionState, beside: Path | None = None) -> dict[str, Any]:
         "checkpoint": None if state.checkpoint is None else {**_places(state.checkpoint, beside), "demo": state.demo},
         "parameters": {name: plain(value) for name, value in state.parameters.items()},
         "tissue": state.tissue,
-        "map": {"key": state.map_key, "view": None if state.map_view is None else asdict(state.map_view)},
+        "map": {"key": state.map_key, "view": plain(state.map_view)},
         "layers": [plain(asdict(look)) for look in state.layers],
         "regions": [{"type": "FeatureCollection", **plain(asdict(drawing))} for drawing in state.regions],
         "marks": plain(state.marks),
@@ -89,7 +91,7 @@ def write_session(path: Path, state: SessionState) -> None:
     InputError
         It cannot be written there.
     """
-    write_text_whole(path, json.dumps(to_json(state, path), indent=1, ensure_ascii=False, allow_nan=False))
+    write_text_whole(path, json.dumps(to_json(state, path), indent=INDENT, ensure_ascii=False, allow_nan=False))
 
 
 def read_session(path: Path) -> Opened:
@@ -117,7 +119,7 @@ def read_session(path: Path) -> Opened:
 def _opened(path: Path, known: Mapping[str, Any], whole: bool) -> Opened:
     state, lost = _state(known, path)
     newer = isinstance(known.get("version"), int | float) and known["version"] > VERSION
-    lost = lost if whole else [*lost, "all that stood behind the break"]
+    lost = lost if whole else [*lost, "what stands where it breaks"]
     notes = []
     if newer:
         notes.append(
@@ -130,25 +132,32 @@ def _opened(path: Path, known: Mapping[str, Any], whole: bool) -> Opened:
 
 
 def _read_pairs(text: str) -> tuple[dict[str, Any], bool]:
-    """The outermost fields of a JSON object, one after the other until one breaks; whether it was whole."""
+    """The outermost fields of a JSON object that read; whether all of it does."""
     try:
         found = json.loads(text)
         return (found, True) if isinstance(found, dict) else ({}, False)
     except (ValueError, RecursionError):
-        return _pairs_until_the_break(text), False
+        return _pairs_that_read(text), False
 
 
-def _pairs_until_the_break(text: str) -> dict[str, Any]:
-    decoder, found, at = json.JSONDecoder(), {}, text.find("{") + 1
-    try:
-        while True:
-            at = _skip(text, at, " \t\r\n,")
-            name, at = decoder.raw_decode(text, at)
-            at = _skip(text, at, " \t\r\n:")
-            value, at = decoder.raw_decode(text, at)
-            found[str(name)] = value
-    except (ValueError, IndexError, RecursionError):
-        return found
+def _pairs_that_read(text: str) -> dict[str, Any]:
+    """Field by field; behind a break it goes on with the next line that begins a field of the outermost object."""
+    found: dict[str, Any] = {}
+    at = text.find("{") + 1
+    while at > 0:
+        try:
+            at = _pair(text, at, found)
+        except (ValueError, IndexError, RecursionError):
+            at = text.find(NEXT_FIELD, at + 1)
+    return found
+
+
+def _pair(text: str, at: int, found: dict[str, Any]) -> int:
+    decoder = json.JSONDecoder()
+    name, at = decoder.raw_decode(text, _skip(text, at, " \t\r\n,"))
+    value, at = decoder.raw_decode(text, _skip(text, at, " \t\r\n:"))
+    found[str(name)] = value
+    return at
 
 
 def _skip(text: str, at: int, what: str) -> int:
