@@ -56,6 +56,11 @@ class FileField(QWidget):
         self.line.setText(self._last)
         self.line.setCursorPosition(len(self._last))
 
+    def take(self, path: Path) -> None:
+        """Show a path and say that it was chosen, as if it had been typed."""
+        self.line.setText(str(path))
+        self._typed()
+
     def _typed(self) -> None:
         text = self.line.text().strip()
         if text != self._last:

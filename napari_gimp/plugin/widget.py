@@ -11,20 +11,22 @@ from typing import Any
 import napari.viewer
 from napari.layers import Layer
 from napari.settings import get_settings
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout
 
 from napari_gimp import words
 from napari_gimp.encoders.load import encoder_names
-from napari_gimp.plugin import job, layers
+from napari_gimp.plugin import job
 from napari_gimp.plugin.desk import Dock
-from napari_gimp.plugin.drawn import belongs, claim_when_drawn, is_drawn, rescale
+from napari_gimp.plugin.drawn import claim_when_drawn, place_again
+from napari_gimp.plugin.drops import Drops
 from napari_gimp.plugin.faces import show_session
 from napari_gimp.plugin.fitting import Fit
 from napari_gimp.plugin.host import shows, slide_layers, slide_of
 from napari_gimp.plugin.inputs import Inputs
 from napari_gimp.plugin.mapkeys import bind_map_keys
 from napari_gimp.plugin.panel import Panel
-from napari_gimp.plugin.preferences import preferences
+from napari_gimp.plugin.preferences import PLUGIN, preferences
 from napari_gimp.plugin.session import Request
 from napari_gimp.plugin.shown import Shown
 from napari_gimp.plugin.sight import Sight
@@ -56,6 +58,15 @@ class GimpWidget(Dock):
         self._fit, self._sight = Fit(viewer, self), Sight(viewer, self.canvas)
         desk.before_closing.append(self._fit.stop)
         bind_map_keys(desk, self.panel.result)
+        self._drops = Drops(
+            self,
+            {
+                "profile": self.inputs.load_profile,
+                "checkpoint": self.inputs.load_checkpoint,
+                "embeddings": self.panel.model.bag.take,
+                "slide": lambda path: self.viewer.open(str(path), plugin=PLUGIN),
+            },
+        )
         self._connect()
         self.inputs.load_checkpoint(None)
         self._model_changed()
@@ -138,11 +149,7 @@ class GimpWidget(Dock):
         if old.mpp_yx == (mpp, mpp):
             return
         slide.with_mpp(mpp)
-        place = layers.placement((0, 0), (1, 1), slide.facts.mpp_yx)
-        self._layer.units, self._layer.scale = place["units"], place["scale"]
-        for layer in self.viewer.layers:
-            if is_drawn(layer) and belongs(layer, old):
-                rescale(layer, old, slide.facts)
+        place_again(self.viewer, self._layer, old, slide.facts)
         self.session.change(slide=slide.facts)
         self._forget_results(old)
         self.viewer.reset_view()
@@ -281,6 +288,11 @@ class GimpWidget(Dock):
 
     def _show(self) -> None:
         show_session(self.panel, self.session)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The canvas is known once the panel is docked."""
+        super().showEvent(event)
+        self._drops.watch(self.window())
 
 
 def _load_in_background(wanted: bool) -> None:
