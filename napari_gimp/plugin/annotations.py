@@ -188,8 +188,8 @@ def shapes_layer(regions: Sequence[Region], facts: SlideFacts, name: str) -> tup
         "metadata": drawn_on(facts),
         "edge_width": EDGE_UM / (facts.mpp_yx or (1.0, 1.0))[0],
         "features": {
-            "name": [region.name for region in regions],
-            "classification": [region.classification or "" for region in regions],
+            "name": np.array([region.name for region in regions], object),
+            "classification": np.array([region.classification or "" for region in regions], object),
         },
         "feature_defaults": NEW_REGION,
         **placement((0, 0), (1, 1), facts.mpp_yx),

@@ -88,9 +88,10 @@ def _add(layer: Shapes, shapes: list[Drawn]) -> None:
 
 def _dress(layer: Shapes, shapes: list[Drawn]) -> None:
     """Names, classes and colours of all shapes, in the layer's order."""
+    if not shapes:
+        return
     columns = dict.fromkeys(name for shape in shapes for name in shape.features)
-    names = columns or list(layer.features.columns)
-    layer.features = {name: [shape.features.get(name) for shape in shapes] for name in names}
+    layer.features = {name: [shape.features.get(name) for shape in shapes] for name in columns}
     for k, shape in enumerate(shapes):
         if not np.array_equal(layer.edge_color[k], shape.edge):
             paint(layer, [k], shape.edge)

@@ -12,7 +12,9 @@ from psygnal import Signal
 
 from napari_gimp.plugin.annotations import NEW_REGION, NO_CLASS_COLOUR, colour_name
 from napari_gimp.plugin.desk import Desk
-from napari_gimp.plugin.drawn import belongs, claim_when_drawn, is_drawn
+from napari_gimp.plugin.drawn import belongs, claim_when_drawn, is_drawn, is_ruler
+from napari_gimp.plugin.following import followed
+from napari_gimp.plugin.host import slide_of
 from napari_gimp.plugin.regionclasses import RegionClasses
 from napari_gimp.plugin.regionhistory import History, restore, state_of
 from napari_gimp.plugin.regionshapes import arm, mend, name_all, outlines, paint, words, write
@@ -37,23 +39,37 @@ class Keeper:
     changed = Signal()
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = ref(desk)
+        self._desk, self._viewer = ref(desk), ref(getattr(desk.viewer, "__wrapped__", desk.viewer))
         self.classes, self.new_class = RegionClasses(), ""
         self._histories: WeakKeyDictionary[Layer, History] = WeakKeyDictionary()
         self._quiet = False
         self._last: ref[Shapes] | None = None
-        layers = desk.viewer.layers
+        layers = self.viewer_layers
         layers.events.inserted.connect(self._inserted)
         layers.events.removed.connect(self._removed)
         for layer in layers:
             self._take(layer)
 
+    @property
+    def viewer_layers(self) -> Any:
+        """All layers of the window: themselves, not the stand-ins that napari lends docks."""
+        viewer = self._viewer()
+        return () if viewer is None else viewer.layers
+
+    @property
+    def slide(self) -> SlideFacts | None:
+        """The slide that regions are drawn on: the one of the panel, else the selected or topmost."""
+        desk, viewer = self._desk(), self._viewer()
+        if desk is None or viewer is None:
+            return None
+        slide = slide_of(followed(viewer, desk))
+        return None if slide is None else slide.facts
+
     def layers(self, facts: SlideFacts | None) -> list[Shapes]:
         """The region layers of a slide, lowest first."""
-        desk = self._desk()
-        if desk is None or facts is None:
+        if facts is None:
             return []
-        return [a for a in desk.viewer.layers if a in self._histories and is_drawn(a) and belongs(a, facts)]
+        return [a for a in self.viewer_layers if a in self._histories and is_drawn(a) and belongs(a, facts)]
 
     def set_name(self, layer: Shapes, shape: int, name: str) -> None:
         """Call a region otherwise."""
@@ -136,9 +152,11 @@ class Keeper:
         self.changed.emit()
 
     def _take(self, layer: Layer) -> None:
-        if not isinstance(layer, Shapes) or not is_drawn(layer) or layer in self._histories or layer.ndim != 2:
+        if not isinstance(layer, Shapes) or not is_drawn(layer) or is_ruler(layer) or layer.ndim != 2:
             return
-        claim_when_drawn(layer, self._slide)
+        if layer in self._histories:
+            return
+        claim_when_drawn(layer, lambda: self.slide)
         for name in NEW_REGION:
             if name not in layer.features:
                 write(layer, name, words(layer, name))
@@ -157,10 +175,6 @@ class Keeper:
         for k, item in enumerate(found):
             if bare[k] and item.classification:
                 paint(layer, [k], colour_name(self.classes.colour(item.classification)))
-
-    def _slide(self) -> SlideFacts | None:
-        desk = self._desk()
-        return None if desk is None else desk.session.choices.slide
 
     def edited(self, layer: Shapes, action: str, shapes: Sequence[int]) -> None:
         """After an edit on the canvas: what napari leaves undone is done, then it is remembered."""

@@ -25,7 +25,7 @@ def words(layer: Shapes, column: str) -> list[str]:
 
 def write(layer: Shapes, column: str, texts: Sequence[str]) -> None:
     """Set a column of a layer's features; the others stay."""
-    layer.features = {**{name: layer.features[name] for name in layer.features}, column: list(texts)}
+    layer.features = {**{name: layer.features[name] for name in layer.features}, column: np.array(texts, object)}
 
 
 def paint(layer: Shapes, shapes: Sequence[int], colour: Any) -> None:

@@ -22,7 +22,7 @@ from napari_gimp.plugin.regionkeeper import keeper_of
 from napari_gimp.plugin.regionrows import Outline, RegionMemory, Row, cells, columns, summary
 from napari_gimp.plugin.regionshapes import draw_lines, outlines
 from napari_gimp.settings import InputError
-from napari_gimp.types import SlideFacts
+from napari_gimp.types import Prediction, SlideFacts
 
 import numpy as np  # isort: skip
 
@@ -58,7 +58,7 @@ class Regions(Dock):
         self.hear(session.changed, self._soon)
         self.hear(session.result_changed, self._soon)
         self.hear(self.desk.viewer.scene.camera.events.zoom, self._soon)
-        self.hear(self.desk.viewer.layers.selection.events.active, self._soon)
+        self.hear(self.keeper.viewer_layers.selection.events.active, self._soon)
         face.draw.connect(self.draw)
         face.new_layer.connect(lambda: self._new_layer())
         face.imported.connect(self.load)
@@ -79,7 +79,13 @@ class Regions(Dock):
 
     @property
     def _slide(self) -> SlideFacts | None:
-        return self.desk.session.choices.slide
+        return self.keeper.slide
+
+    @property
+    def _result(self) -> Prediction | None:
+        """The result of the slide that regions are drawn on."""
+        found, facts = self.desk.session.prediction, self._slide
+        return found if found is not None and facts is not None and found.slide.identity == facts.identity else None
 
     def _soon(self, _: object = None) -> None:
         """Follow what changed, at most every ``EVERY_MS``."""
@@ -88,7 +94,7 @@ class Regions(Dock):
 
     def refresh(self) -> None:
         """Show the regions as they are drawn now."""
-        facts, result = self._slide, self.desk.result
+        facts, result = self._slide, self._result
         if self.errands.busy:
             self._late = True
             return
@@ -116,19 +122,19 @@ class Regions(Dock):
             draw_lines(layer, 1 / self.desk.viewer.scene.camera.zoom)
         return drawn, places
 
-    def _arrived(self, rows: list[Row], places: list[Any], result: Any, facts: SlideFacts) -> None:
-        if self._slide is facts and self.desk.result is result:
+    def _arrived(self, rows: list[Row], places: list[Any], result: Prediction | None, facts: SlideFacts) -> None:
+        if self._slide is facts and self._result is result:
             self._show(rows, places, result, facts)
         if self._late:
             self._late = False
             self._soon()
 
-    def _show(self, rows: list[Row], places: list[tuple[Shapes, int]], result: Any, facts: SlideFacts | None) -> None:
+    def _show(
+        self, rows: list[Row], places: list[tuple[Shapes, int]], result: Prediction | None, facts: SlideFacts | None
+    ) -> None:
         face = self.face
         self.rows, self._places = rows, [places[row.outline] for row in rows]
-        face.set_classes(
-            [(name, self.keeper.classes.colour(name)) for name in self.keeper.classes.names], self.keeper.new_class
-        )
+        self._show_classes()
         face.table.set_columns(columns(result))
         face.table.set_lines(
             [
@@ -147,12 +153,16 @@ class Regions(Dock):
         history = self.keeper.history(self._edited_layer())
         face.set_steps(history is not None and history.can_undo, history is not None and history.can_redo)
 
+    def _show_classes(self) -> None:
+        classes = self.keeper.classes
+        self.face.set_classes([(name, classes.colour(name)) for name in classes.names], self.keeper.new_class)
+
     def _is_selected(self, layer: Shapes, shape: int) -> bool:
-        return layer is self.desk.viewer.layers.selection.active and shape in layer.selected_data
+        return layer is self.keeper.viewer_layers.selection.active and shape in layer.selected_data
 
     def _edited_layer(self) -> Shapes | None:
         """The layer that Undo is about: the one worked on, else the one edited last."""
-        active = self.desk.viewer.layers.selection.active
+        active = self.keeper.viewer_layers.selection.active
         return active if active in self.keeper.layers(self._slide) else self.keeper.last_edited(self._slide)
 
     def draw(self, tool: str) -> None:
@@ -160,7 +170,7 @@ class Regions(Dock):
         layers = self.keeper.layers(self._slide)
         layer = self._edited_layer() or (layers[-1] if layers else self._new_layer())
         if layer is not None:
-            self.desk.viewer.layers.selection.active = layer
+            self.keeper.viewer_layers.selection.active = layer
             layer.visible, layer.mode = True, tool
 
     def _new_layer(self) -> Shapes | None:
@@ -173,9 +183,9 @@ class Regions(Dock):
         return layer
 
     def _add(self, layer: Shapes) -> None:
-        viewer = self.desk.viewer
-        viewer.layers.append(layer)
-        viewer.layers.selection.active = layer
+        layers = self.keeper.viewer_layers
+        layers.append(layer)
+        layers.selection.active = layer
 
     def go_to(self, row: int) -> None:
         """Look at a region and select it on the slide."""
@@ -183,7 +193,7 @@ class Regions(Dock):
         if facts is None or row >= len(self.rows):
             return
         layer, shape = self._places[row]
-        self.desk.viewer.layers.selection.active = layer
+        self.keeper.viewer_layers.selection.active = layer
         layer.selected_data = {
             self._places[k][1] for k in self.face.table.chosen_rows() if self._places[k][0] is layer
         } | {shape}
@@ -223,7 +233,7 @@ class Regions(Dock):
     def _add_class(self) -> None:
         names = self.keeper.classes.names
         name = self.keeper.classes.add(next(n for k in range(1, len(names) + 2) if (n := f"class {k}") not in names))
-        self.refresh()
+        self._show_classes()
         self.face.classes.edit(name)
 
     def _rename_class(self, old: str, new: str) -> None:
