@@ -8,7 +8,9 @@ from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 from qtpy.QtWidgets import QApplication
 
 from napari_gimp.plugin import layers
+from napari_gimp.plugin.eye import Eye
 from napari_gimp.plugin.maps import patch_map
+from napari_gimp.plugin.navigation import AS_SCANNED
 from napari_gimp.plugin.wiring.beside import Beside
 
 
@@ -61,3 +63,12 @@ def test_it_follows_the_slide_and_says_when_there_is_no_result(room: Room, besid
     room.settle()
     assert beside.face.chosen
     assert the_map(beside).data.shape == room.layer(layers.MAP).data.shape
+
+
+def test_a_turned_slide_is_turned_in_both(room: Room, beside: Beside) -> None:
+    eye = Eye(room.viewer)
+    eye.turn(AS_SCANNED.turned())
+    assert Eye(beside.second).stands == AS_SCANNED.turned()
+    assert Eye(beside.second).place.centre_yx == pytest.approx(eye.place.centre_yx)
+    eye.turn(AS_SCANNED)
+    assert Eye(beside.second).stands == AS_SCANNED

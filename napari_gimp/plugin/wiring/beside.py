@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import napari.viewer
@@ -48,6 +49,7 @@ class Beside(Dock):
             emitter = getattr(leads.scene.camera.events, name, None)
             if emitter is not None:
                 self.hear(emitter, _taking_over(leads, follows, name))
+        self.hear(leads.dims.events.order, partial(_stand_alike, leads, follows))
 
     def _follow(self, _: object = None) -> None:
         """The chosen slide, its maps and the map chosen here."""
@@ -111,7 +113,14 @@ def _taking_over(leads: Any, follows: Any, name: str) -> Any:
     return take_over
 
 
+def _stand_alike(leads: Any, follows: Any, _: object = None) -> None:
+    """A slide that is turned has its axes swapped in both."""
+    if len(leads.dims.order) == len(follows.dims.order) and leads.dims.order != follows.dims.order:
+        follows.dims.order = leads.dims.order
+
+
 def _look_alike(first: Any, second: Any) -> None:
+    _stand_alike(first, second)
     for name in LINKED:
         if hasattr(first.scene.camera, name):
             setattr(second.scene.camera, name, getattr(first.scene.camera, name))
