@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import napari.viewer
 from napari.utils.notifications import show_error, show_info
 from psygnal import Signal
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_gimp import words
@@ -120,6 +121,7 @@ class Dock(QWidget):
     """A dock of the window: knows its desk, lets go of its news when it is closed."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._was_docked = False
         super().__init__()
         self.desk = desk_of(viewer)
         self._heard: list[tuple[Any, Callable[..., object]]] = []
@@ -129,6 +131,14 @@ class Dock(QWidget):
         """Call ``act`` at every piece of news for as long as this dock lives (psygnal or napari signals)."""
         signal.connect(act)
         self._heard.append((signal, act))
+
+    def event(self, event: QEvent) -> bool:
+        """Taken out of the window: nobody else will end it."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self._was_docked and self.parent() is None:
+                self.deleteLater()
+            self._was_docked = self.parent() is not None
+        return bool(super().event(event))
 
     def showEvent(self, event: Any) -> None:
         """The main window is known once the dock is in it: its closing ends what runs."""

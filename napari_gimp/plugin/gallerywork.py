@@ -69,13 +69,11 @@ def write_picks(
     of, picks = hung.labels(marks), hung.picks
     rows = zip(picks.patches, hung.words, hung.places, of, strict=True)
     tiles = [Tile(hung.pixels.get(patch), (word, place), label) for patch, word, place, label in rows]
-    grid = picks.prediction.grid
-    patch_um = None if grid.mpp_yx is None else grid.size_yx_px[1] * grid.mpp_yx[1]
     title = f"{picks.prediction.slide.name}: {picks.title}" if named else picks.title
     colours = dict(zip(labels, LABEL_COLOURS, strict=False)) | {
         label: colour_of(label, labels) for label in of if label and label not in labels
     }
-    write_sheet(path, tiles, title, patch_um, colours, sheet_notes(picks))
+    write_sheet(path, tiles, title, picks.patch_um, colours, sheet_notes(picks))
     yield Progress("writing the picture sheet", 1, 1, "files")
     return path
 

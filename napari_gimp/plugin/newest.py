@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from napari_gimp.plugin.desk import Dock
+
 
 class Newest:
     """Numbers questions; answers of older ones, or after the end, are dropped."""
@@ -33,3 +35,16 @@ class Newest:
     def then(self, number: int, act: Callable[[Any], None]) -> Callable[[Any], None]:
         """``act``, where this question is still the newest when the answer comes."""
         return lambda answer: act(answer) if number == self._number and not self._ended else None
+
+
+def ends_with(dock: Dock, *acts: Callable[[], None]) -> None:
+    """Call these when a dock goes, or before its window closes."""
+    closing = dock.desk.before_closing
+    closing += acts
+
+    def end(_: object = None) -> None:
+        for act in acts:
+            act()
+            closing.remove(act)
+
+    dock.destroyed.connect(end)

@@ -65,7 +65,18 @@ class Picks:
         apart = f", at least {spread:g} patch sides apart" if spread else ""
         partial = self.prediction.partial
         part = "" if partial >= 1 else f"; partial result, {partial:.0%} of the slide's patches"
-        return f"{self.ranking.title}: {len(self.patches)} of {len(self.prediction.grid):,} patches{apart}{part}"
+        name = self.ranking.title[0].upper() + self.ranking.title[1:]
+        return f"{name}: {len(self.patches)} of {len(self.prediction.grid):,} patches{apart}{self._side}{part}"
+
+    @property
+    def patch_um(self) -> float | None:
+        """Side of a patch, None where the size of a pixel is unknown."""
+        grid = self.prediction.grid
+        return None if grid.mpp_yx is None else grid.size_yx_px[1] * grid.mpp_yx[1]
+
+    @property
+    def _side(self) -> str:
+        return "" if self.patch_um is None else f", {self.patch_um:.0f} µm a side"
 
 
 def rankings(prediction: Prediction, members: int = 1) -> tuple[Ranking, ...]:

@@ -18,7 +18,7 @@ from napari_gimp.types import Prediction, SlideFacts
 CHOSEN, MARKS = "chosen patch", "marks"
 CHOSEN_COLOUR = "#00e5ff"
 FRAME_SCREEN_PX = 3.0
-CHOSEN_LEAST_PX, MARK_LEAST_PX, MOST_PX = 22, 10, 10000
+CHOSEN_LEAST_PX, MARK_LEAST_PX, MOST_PX = 22, 13, 10000
 """Smallest and largest size on the screen: seen where a patch is a dot."""
 MARK_SHARE = 0.3
 _SHOWN: WeakSet[Desk] = WeakSet()
@@ -39,20 +39,21 @@ def show_places(desk: Desk) -> None:
 def _show_chosen(desk: Desk, patch: int | None) -> None:
     result = desk.result
     if result is not None and patch is not None:
-        desk.canvas.put(chosen_layer(result, patch), size=result.grid.size_yx_px[1])
+        desk.canvas.put(chosen_layer(result, patch))
         desk.canvas.soon(partial(_thin, desk))
 
 
 def _thin(desk: Desk, _: object = None) -> None:
-    """Keep the frame a thin line on the screen at any zoom."""
+    """Keep the frame a thin line on the screen at any zoom, round the frame that a top patch has of its own."""
     result = desk.result
     frame = None if result is None else desk.canvas.find(tag(CHOSEN, result.slide))
-    if frame is None or not len(frame.data):
+    if result is None or frame is None or not len(frame.data):
         return
-    on_screen = max(CHOSEN_LEAST_PX, float(frame.size[0] * frame.scale[-1] * desk.viewer.scene.camera.zoom))
-    share = FRAME_SCREEN_PX / on_screen
+    screen_px = float(frame.scale[-1] * desk.viewer.scene.camera.zoom)
+    size = result.grid.size_yx_px[1] + 2 * FRAME_SCREEN_PX / screen_px
+    share = FRAME_SCREEN_PX / max(CHOSEN_LEAST_PX, size * screen_px)
     if not 0.8 < frame.border_width[0] / share < 1.25:
-        frame.border_width = share
+        frame.border_width, frame.size = share, size
 
 
 def _show_again(desk: Desk) -> None:
@@ -105,8 +106,8 @@ def marks_layer(marks: Sequence[Mark], labels: Sequence[str], facts: SlideFacts)
         "features": {"label": [mark["label"] for mark in marks]},
         "face_color": [colour_of(mark["label"], labels) for mark in marks],
         "border_color": "black",
-        "border_width": 0.1,
-        "text": {"string": "{label}", "size": 9, "color": "black", "anchor": "upper_left", "translation": (0.0, 0.0)},
+        "border_width": 0.05,
+        "text": {"string": "\u2003{label}", "size": 9, "color": "black", "anchor": "center_left"},
     }
     return centres(marks) - 0.5, attributes, "points"
 

@@ -97,10 +97,9 @@ class Pointer:
             self._look()
 
     def _result_changed(self) -> None:
-        """The same place may be another patch of another result."""
-        self._index = None
-        self._said = self._under()
-        self.desk.patch_hovered.emit(self._said)
+        """The same place may be another patch of another result: said again, once all have heard of the result."""
+        self._said = None
+        self._timer.start(0)
 
 
 def hand_is_free(viewer: napari.viewer.Viewer) -> bool:

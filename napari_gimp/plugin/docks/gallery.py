@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gimp.plugin.forms import SettingsForm, combo
-from napari_gimp.plugin.parts import Words, beside, fill, folded, silently
+from napari_gimp.plugin.parts import Words, beside, fill, silently
 from napari_gimp.plugin.picks import PickSettings
 
 ICON_PX, BAND_PX = 116, 20
@@ -55,8 +55,7 @@ class GalleryFace(QWidget):
         self.export.setToolTip("Write these patches as one picture (PNG), with values, labels and scale bars.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
-        parts = (beside(self.ranking, self.pick_again), folded("How many, how far apart", self.settings.native))
-        for part in (*parts, self.title):
+        for part in (beside(self.ranking, self.pick_again), self.settings.native, self.title):
             layout.addWidget(part)
         layout.addWidget(self.list, 1)
         layout.addWidget(self.labels)
@@ -152,23 +151,27 @@ class Labels(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.buttons = [QPushButton(objectName=f"label.{k + 1}") for k in range(len(LABEL_KEYS))]
-        self.none = QPushButton("0  no label", objectName="label.0")
+        self.none = QPushButton("0  none", objectName="label.0")
         self.none.setToolTip("Take the labels of the selected patches away (key 0).")
         self.lines = [QLineEdit(objectName=f"label.name.{k + 1}") for k in range(len(LABEL_KEYS))]
-        names, grid = QWidget(), QGridLayout()
+        self.rename = QPushButton("Rename …", objectName="label.rename", checkable=True)
+        self.rename.setToolTip("Give the labels other names; marks that are there are renamed with them.")
+        names, grid = QWidget(visible=False), QGridLayout()
         rows = QVBoxLayout(names)
         rows.setContentsMargins(0, 0, 0, 0)
         for k, (button, line) in enumerate(zip(self.buttons, self.lines, strict=True)):
-            grid.addWidget(button, k // 3, k % 3)
+            grid.addWidget(button, k // 4, k % 4)
             rows.addWidget(line)
             button.clicked.connect(lambda _, number=k + 1: self.wanted.emit(number))
             line.editingFinished.connect(lambda number=k: self._rename(number))
-        grid.addWidget(self.none, 1, 2)
+        grid.addWidget(self.none, 1, 1, 1, 2)
+        grid.addWidget(self.rename, 1, 3)
         self.none.clicked.connect(lambda: self.wanted.emit(0))
+        self.rename.toggled.connect(names.setVisible)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(grid)
-        layout.addWidget(folded("Rename the labels", names))
+        layout.addWidget(names)
         self._names: list[str] = []
 
     def _rename(self, number: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import napari.viewer
@@ -13,7 +12,7 @@ from napari_gimp.plugin.docks.gallery import GalleryFace
 from napari_gimp.plugin.gallerywork import Hung, hang, write_picks
 from napari_gimp.plugin.layers import patch_place
 from napari_gimp.plugin.marks import colour_of, marked, relabelled
-from napari_gimp.plugin.newest import Newest
+from napari_gimp.plugin.newest import Newest, ends_with
 from napari_gimp.plugin.patchindex import PatchIndex
 from napari_gimp.plugin.patchpixels import SlideHandle
 from napari_gimp.plugin.picks import Ranking, rankings
@@ -59,10 +58,7 @@ class Gallery(Dock):
         face.marked.connect(self._mark)
         face.label_renamed.connect(self._rename)
         face.export_to.connect(lambda name: self._export(Path(name)))
-        ends: tuple[Callable[[], None], ...] = (self._picking.end, self.handle.end)
-        for end in ends:
-            self.destroyed.connect(lambda _=None, end=end: end())
-            desk.before_closing.append(end)
+        ends_with(self, self._picking.end, self.handle.end)
 
     @property
     def _identity(self) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import napari.viewer
@@ -14,7 +13,7 @@ from napari_gimp.plugin.docks.inspector import CHOSEN, CURSOR, InspectorFace
 from napari_gimp.plugin.expected import Expected, Expecting, expect
 from napari_gimp.plugin.layers import patch_place
 from napari_gimp.plugin.maps import PatchMap
-from napari_gimp.plugin.newest import Newest
+from napari_gimp.plugin.newest import Newest, ends_with
 from napari_gimp.plugin.patchfacts import PatchFacts, expectation_words
 from napari_gimp.plugin.patchindex import PatchIndex
 from napari_gimp.plugin.patchpixels import NativePatch, SlideHandle, read_native
@@ -64,12 +63,7 @@ class Inspector(Dock):
         face.neighbours_wanted.connect(lambda _: self._read())
         face.expected_wanted.connect(lambda _: self._expect())
         face.surprising_chosen.connect(self._go_to)
-        ends: tuple[Callable[[], None], ...] = (
-            self._pixels.end, self._answers.end, self.handle.end, self.expecting.forget
-        )  # fmt: skip
-        for end in ends:
-            self.destroyed.connect(lambda _=None, end=end: end())
-            desk.before_closing.append(end)
+        ends_with(self, self._pixels.end, self._answers.end, self.handle.end, self.expecting.forget)
 
     def _slide_changed(self) -> None:
         """Another slide, or none, is chosen: its file is let go of."""
@@ -109,8 +103,8 @@ class Inspector(Dock):
         self._numbers(CHOSEN, self._chosen)
 
     def _numbers(self, column: int, patch: int | None) -> None:
-        known = patch is not None and self._facts is not None
-        facts = self._facts.of(patch, self._in_sight) if known and self._facts and patch is not None else ()
+        known = self._facts if self._facts is not None and self._facts.prediction is self.desk.result else None
+        facts = () if known is None or patch is None else known.of(patch, self._in_sight)
         self.face.set_numbers(column, [fact.cell for fact in facts])
 
     def _hover(self, patch: int | None) -> None:
