@@ -149,7 +149,7 @@ class WhatIf(Dock):
         questions = self.asking.questions
         face.now.setText(self._targets.now(questions.genes, *target))
         if kind == "percentile":
-            face.set_range(1, 99, 50, PERCENTILE_UNIT)
+            face.set_range(1, 99, 50, PERCENTILE_UNIT, decimals=0)
         elif kind == "value":
             low, high = slider_range(questions.reference, *target)
             index = questions.reference.index(GeneEdit(target[0], "mean", is_group=target[1]))
@@ -209,8 +209,9 @@ class WhatIf(Dock):
         """Another list of edits: its answer is on its way."""
         self.face.error.setText("")
         self.face.set_edits([edit.words for edit in asked.edits], self.asker.history.can_undo)
-        self.maps.forget()
+        self.maps.outdate()
         if not asked:
+            self.maps.forget()
             self._show_original()
 
     def _show_original(self) -> None:
