@@ -16,9 +16,9 @@ from napari_gimp.settings import InputError
 from napari_gimp.types import AlignedGenes, GeneEdit, GeneGroup, Profile, Scale
 
 UNITS: Mapping[Scale, str] = {
-    "log": "log2(x + 1)",
-    "linear": "log2(x + 1)",
-    "counts": "log2(count + 1)",
+    "log": "log2(x+1)",
+    "linear": "log2(x+1)",
+    "counts": "log2(n+1)",
     "zscore": "z",
 }
 """Working scale -> unit of an expression value."""

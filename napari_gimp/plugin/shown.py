@@ -48,6 +48,16 @@ class Shown:
         self.panel.result.export.setEnabled(prediction.partial >= 1)
         self.show_maps()
 
+    def want_map(self, key: str) -> None:
+        """Show the map of this key; maps that the result gained since it was taken are offered first."""
+        prediction, origin = self.session.prediction, self.session.origin
+        if prediction is None or origin is None:
+            return
+        if prediction.partial >= 1:
+            self._whole[prediction.slide.identity] = prediction, origin
+        self.panel.result.set_maps(map_titles(prediction, origin.choices.members))
+        self.panel.result.choose_map(key)
+
     def restore(self, identity: str) -> None:
         """Show a slide's last whole result again: after a run that did not end, or when the slide is chosen again."""
         if self.session.running or identity not in self._whole:

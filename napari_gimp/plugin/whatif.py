@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -113,12 +114,18 @@ def kept_by(edit: RegionEdit, grid: PatchGrid) -> Bool[np.ndarray, " N"]:
 def answer_words(
     classes: Sequence[str], before: Float[np.ndarray, " C"], after: Float[np.ndarray, " C"], name: str
 ) -> str:
-    """``LUAD 0.91 → 0.34``, and whether the most probable class changes."""
+    """``LUAD: 0.91 → 0.34, log-odds -2.98``, and whether the most probable class changes."""
     k = classes.index(name)
-    said = f"{name}: {share(float(before[k]))} → {share(float(after[k]))} ({after[k] - before[k]:+.2f})"
+    moved = _log_odds(float(after[k])) - _log_odds(float(before[k]))
+    said = f"{name}: {share(float(before[k]))} → {share(float(after[k]))}, log-odds {moved:+.2f}"
     best, now = int(np.argmax(before)), int(np.argmax(after))
     turned = f" Most probable would be {classes[now]} instead of {classes[best]}." if best != now else ""
     return f"{said}.{turned}"
+
+
+def _log_odds(probability: float) -> float:
+    kept = min(max(probability, 1e-7), 1 - 1e-7)
+    return math.log(kept / (1 - kept))
 
 
 def support_layers(

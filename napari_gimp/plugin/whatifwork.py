@@ -33,7 +33,8 @@ class Answered:
         said = f"Answered in {max(1, round(1000 * self.seconds))} ms."
         if self.rerun is None:
             return said
-        return f"The model looked at {len(self.rerun.patches)} patches in {self.rerun.seconds:.1f} s. {said}"
+        took = f"{self.rerun.seconds:.1f}" if self.rerun.seconds >= 0.1 else "less than 0.1"
+        return f"The model looked at {len(self.rerun.patches)} patches in {took} s. {said}"
 
 
 def answer(asked: WhatIf, questions: Any, rerun: Any) -> Generator[Progress, None, Answered]:

@@ -77,7 +77,7 @@ class GimpWidget(Dock):
         panel, desk = self.panel, self.desk
         self.hear(desk.session.changed, self._show)
         self.hear(desk.said, self._say)
-        self.hear(desk.map_wanted, panel.result.choose_map)
+        self.hear(desk.map_wanted, self.shown.want_map)
         self.hear(desk.failed, self._fail)
         panel.slide.slide_chosen.connect(self._choose_slide)
         panel.slide.mpp_given.connect(self.give_mpp)

@@ -135,7 +135,7 @@ class GenesFace(QScrollArea):
         header.setSortIndicator(ATTRIBUTION, Qt.SortOrder.DescendingOrder)
         table.setSortingEnabled(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        for column, width in enumerate((84, 66, 48, 62)):
+        for column, width in enumerate((80, 70, 46, 60)):
             table.setColumnWidth(column, width)
         header.setStretchLastSection(True)
 
@@ -169,7 +169,7 @@ class GenesFace(QScrollArea):
         outer.addWidget(self._content, 1)
         outer.addStretch(0)
         self.setWidget(whole)
-        self.setMinimumWidth(320)
+        self.setMinimumWidth(300)
 
     def _connect(self) -> None:
         self.classes.currentTextChanged.connect(lambda name: self.class_chosen.emit(name) if name else None)

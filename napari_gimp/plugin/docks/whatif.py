@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QStringListModel, Qt, Signal
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtCore import QPoint, QRect, QStringListModel, Qt, Signal
+from qtpy.QtGui import QImage, QKeySequence, QPainter, QPaintEvent, QShortcut
 from qtpy.QtWidgets import (
     QCheckBox,
     QCompleter,
@@ -36,8 +36,8 @@ KINDS: dict[str, EditKind] = {
     "value": "value",
 }
 PERCENTILE_UNIT = "% (normal approximation)"
-STEPS = 200
-PICTURE_PX = 150
+STEPS = 196
+PICTURE_PX = 130
 
 
 class WhatIfFace(QScrollArea):
@@ -64,10 +64,14 @@ class WhatIfFace(QScrollArea):
         self.genes, self.regions = GeneChange(), RegionChange()
         self.edits = QListWidget(objectName="whatif.edits")
         self.edits.setToolTip("What is changed, in the order asked; later edits count where two meet.")
-        self.edits.setFixedHeight(84)
+        self.edits.setFixedHeight(96)
+        self.edits.setWordWrap(True)
+        self.edits.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.remove = _button("Remove", "remove", "Take the chosen edit out of the list.")
         self.undo = _button("Undo", "undo", "Take the last step back (Ctrl+Z while this dock has the keyboard).")
-        self.undo.setShortcut("Ctrl+Z")
+        keys = QShortcut(QKeySequence.StandardKey.Undo, self)
+        keys.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)  # elsewhere napari undoes what was drawn
+        keys.activated.connect(self.undo.click)
         self.reset = _button("Reset", "reset", "The slide and the profile as they are; can be undone.")
         self.answer = AnswerView()
         self.status = Words("whatif.status")
@@ -96,7 +100,7 @@ class WhatIfFace(QScrollArea):
         outer.addWidget(self._content)
         outer.addStretch(1)
         self.setWidget(whole)
-        self.setMinimumWidth(320)
+        self.setMinimumWidth(300)
 
     def _connect(self) -> None:
         genes, regions, answer = self.genes, self.regions, self.answer
@@ -181,7 +185,8 @@ class GeneChange(QWidget):
         layout.addWidget(self.number, 2, 1)
         layout.addWidget(self.unit, 3, 0, 1, 2)
         layout.addWidget(self.now, 4, 0, 1, 2)
-        layout.setColumnStretch(0, 1)
+        layout.setColumnStretch(0, 3)
+        layout.setColumnStretch(1, 2)
         for part in (self.slider, self.number):
             calm(part)
 
@@ -194,8 +199,9 @@ class GeneChange(QWidget):
         for part in (self.slider, self.number, self.unit):
             part.setVisible(wanted)
 
-    def set_range(self, low: float, high: float, value: float, unit: str) -> None:
+    def set_range(self, low: float, high: float, value: float, unit: str, decimals: int = 2) -> None:
         """What slider and number go from and to, silently."""
+        silently(self.number, lambda: self.number.setDecimals(decimals))
         silently(self.number, lambda: self.number.setRange(low, high))
         silently(self.number, lambda: self.number.setSingleStep((high - low) / 100))
         silently(self.number, lambda: self.number.setValue(value))
@@ -224,11 +230,11 @@ class RegionChange(QWidget):
         self.layer = combo("whatif.layer", "A Shapes layer with regions drawn on this slide.")
         self.leave_out = _button("Leave out", "leave_out", "Run the model on the patches outside the regions.")
         self.keep_only = _button("Keep only", "keep_only", "Run the model on the patches inside the regions alone.")
-        layout = QHBoxLayout(self)
+        layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.layer, 1)
-        layout.addWidget(self.leave_out)
-        layout.addWidget(self.keep_only)
+        layout.addWidget(self.layer, 0, 0, 1, 2)
+        layout.addWidget(self.leave_out, 1, 0)
+        layout.addWidget(self.keep_only, 1, 1)
 
     def set_layers(self, names: Sequence[str]) -> None:
         """The layers to choose from; the chosen one stays while it is there, else the newest is taken."""
@@ -253,7 +259,9 @@ class AnswerView(QWidget):
         self.classes = combo("whatif.class", "The class whose support is compared.")
         self.compare = QCheckBox("compare support maps", objectName="whatif.compare")
         self.compare.setToolTip("Compute class support for the what-if beside the window, and lay it on the slide.")
-        self.before, self.after = _picture("whatif.before"), _picture("whatif.after")
+        self.on_slide = QCheckBox("what-if on the slide", objectName="whatif.on_slide", checked=True)
+        self.on_slide.setToolTip("Off: the original map is on the slide, in the same colours.")
+        self.before, self.after = MapPicture("whatif.before"), MapPicture("whatif.after")
         self.before_title, self.after_title = QLabel("original"), QLabel("what-if")
         self.maps = Words("whatif.maps")
         self.export = _button(
@@ -270,8 +278,9 @@ class AnswerView(QWidget):
         for row, pair in enumerate(pairs, start=5):
             for column, part in enumerate(pair):
                 layout.addWidget(part, row, column)
-        layout.addWidget(self.maps, 7, 0, 1, 2)
-        layout.addWidget(self.export, 8, 0, 1, 2)
+        layout.addWidget(self.on_slide, 7, 0, 1, 2)
+        layout.addWidget(self.maps, 8, 0, 1, 2)
+        layout.addWidget(self.export, 9, 0, 1, 2)
         self.set_pictures(None, None)
 
     def set_classes(self, names: Sequence[str], current: str) -> None:
@@ -294,19 +303,38 @@ class AnswerView(QWidget):
         for image, label, title in ((before, self.before, self.before_title), (after, self.after, self.after_title)):
             label.setVisible(image is not None)
             title.setVisible(image is not None)
-            if image is not None:
-                pixels = QPixmap.fromImage(image)
-                keep, fast = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.FastTransformation
-                label.setPixmap(pixels.scaled(PICTURE_PX, PICTURE_PX, keep, fast))
+            label.set_image(image)
+        self.on_slide.setVisible(after is not None)
+        self.after_title.setText("what-if")
+
+    def set_outdated(self) -> None:
+        """The what-if's map is of an earlier question: another one is on its way."""
+        self.after_title.setText("what-if (being computed …)")
 
 
-def _picture(name: str) -> QLabel:
-    label = QLabel(objectName=name)
-    label.setStyleSheet("background: white;")
-    label.setAlignment(Qt.AlignmentFlag.AlignCenter)
-    label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return label
+class MapPicture(QWidget):
+    """A small map, as wide as there is room, every patch a sharp square."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(objectName=name)
+        self.image: QImage | None = None
+        self.setFixedHeight(PICTURE_PX)
+
+    def set_image(self, image: QImage | None) -> None:
+        """Show this map."""
+        self.image = image
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self.image is None:
+            return
+        painter = QPainter(self)
+        size = self.image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
+        painter.drawImage(QRect(QPoint(0, 0), size), self.image)
+        painter.end()
 
 
 def _button(text: str, name: str, tip: str) -> QPushButton:
-    return QPushButton(text, objectName=f"whatif.{name}", toolTip=tip)
+    button = QPushButton(text, objectName=f"whatif.{name}", toolTip=tip)
+    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return button

@@ -26,7 +26,7 @@ NO_RESULT = "Run GiMP on a slide with a gene profile first: then its genes stand
 IMAGE_ONLY = "No gene profile: the result is image-only, and so is everything shown of it."
 NO_BRANCH = "This checkpoint was trained on images alone: it knows no genes."
 PARTIAL = "The genes stand here once the whole slide is computed."
-TOP = 12
+TOP = 10
 
 
 class Genes(Dock):
