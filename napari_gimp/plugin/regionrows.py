@@ -18,8 +18,8 @@ from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress, SlideFacts
 
 UNKNOWN = "–"
-MS_PER_CORNER, MS_PER_PATCH = 1.5e-3, 1.2e-4
-"""What a corner of a new outline, and a patch of the slide for each, costs at most (measured, 2 GHz)."""
+MS_PER_CORNER, MS_PER_PATCH = 1.5e-3, 6e-5
+"""What a corner of a new outline, and a patch of the slide for each, costs (bench_regions)."""
 Key = tuple[Any, ...]
 
 
