@@ -1,4 +1,4 @@
-"""The gallery in a real window: picks by any map, jumps, marks by key, the picture sheet; picks and marks as numbers."""
+"""The gallery in a real window: picks by any map, jumps, marks by key, the picture sheet; picks and marks alone."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def marks_layer(marks: Sequence[Mark], labels: Sequence[str], facts: SlideFacts)
         "face_color": [colour_of(mark["label"], labels) for mark in marks],
         "border_color": "black",
         "border_width": 0.05,
-        "text": {"string": "\u2003{label}", "size": 9, "color": "black", "anchor": "center_left"},
+        "text": {"string": "\u2003{label}", "size": 9, "color": "black", "anchor": "upper_left"},
     }
     return centres(marks) - 0.5, attributes, "points"
 
