@@ -145,7 +145,7 @@ def _coverage(doubt: Doubt) -> str:
 
 
 def _missing(doubt: Doubt) -> str:
-    return f"{_percent(doubt.missing)} of the patches could not be read." if doubt.missing else ""
+    return f"Of the patches, {_percent(doubt.missing)} could not be read." if doubt.missing else ""
 
 
 def _percent(value: float) -> str:

@@ -39,7 +39,7 @@ def test_a_close_call_a_part_of_the_slide_and_lost_patches_are_said():
     sentences = doubt_sentences(prediction_of(0.54, partial=0.25, missing_yx=np.array([[512, 512]])))
     assert sentences[0].startswith("Partial: it rests on 25%")
     assert sentences[1] == "Undecided: LUAD (0.54) and LUSC (0.46) are close."
-    assert sentences[-1] == "25% of the patches could not be read."
+    assert sentences[-1] == "Of the patches, 25% could not be read."
     whole = doubt_sentences(prediction_of(0.56))
     assert not any(word in sentence for sentence in whole for word in ("Partial", "Undecided", "could not be read"))
 
@@ -63,4 +63,4 @@ def test_one_class_and_nearly_nothing_lost():
     lone = Prediction(facts, ("A",), grid, {"image": np.array([1.0])}, np.full((1, 1, 200), 1 / 200))
     lone = replace(lone, missing_yx=np.zeros((1, 2), np.int64))
     assert doubt_of(lone).runner_up is None
-    assert doubt_sentences(lone)[-1] == "less than 1% of the patches could not be read."
+    assert doubt_sentences(lone)[-1] == "Of the patches, less than 1% could not be read."

@@ -25,12 +25,22 @@ def pdf_streams(content: bytes) -> Iterator[bytes]:
 
 
 def pdf_text(content: bytes) -> str:
-    """The text of a PDF: its strings one after the other, kerning left out."""
+    """The text of a PDF of matplotlib, one line a string: one or two bytes a character, kerning left out."""
     joined = b"\n".join(pdf_streams(content))
-    parts = re.findall(rb"\[(.*?)\] TJ|\(((?:\\.|[^()\\])*)\) Tj", joined, re.DOTALL)
-    lines = (one or b"(" + two + b")" for one, two in parts)
-    strings = (b"".join(re.findall(rb"\(((?:\\.|[^()\\])*)\)", line)) for line in lines)
-    return "\n".join(re.sub(r"\\(.)", r"\1", line.decode("cp1252", "replace")) for line in strings)
+    blocks = re.findall(rb"\bBT\b(.*?)\bET\b", joined, re.DOTALL)
+    lines = (b"".join(re.findall(rb"\(((?:\\.|[^()\\])*)\)", block, re.DOTALL)) for block in blocks)
+    return "\n".join(unescaped(line).replace(b"\0", b"").decode("cp1252", "replace") for line in lines)
+
+
+def unescaped(string: bytes) -> bytes:
+    """A string of a PDF without its backslashes."""
+    named = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+
+    def plain(found: re.Match[bytes]) -> bytes:
+        said = found.group(1)
+        return bytes([int(said, 8)]) if said[:1].isdigit() else named.get(said, said)
+
+    return re.sub(rb"\\([0-7]{1,3}|.)", plain, string, flags=re.DOTALL)
 
 
 def readings(path: Path) -> Iterator[bytes]:

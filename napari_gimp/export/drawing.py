@@ -95,7 +95,7 @@ def draw_values(
     low, high = (float(v) for v in np.percentile(values, (1, 99)))
     if signed:
         low, high = -max(-low, high), max(-low, high)
-    colour = ScalarMappable(Normalize(low, high if high > low else low + 1e-6), colours)
+    colour = ScalarMappable(Normalize(low, high if high > low else low + max(1e-6, abs(low))), colours)
     for lattice in prediction.grid.lattices:
         (top, left), (height, width) = lattice.origin_yx_px, lattice.cell_yx_px
         rows, columns = lattice.shape

@@ -88,15 +88,22 @@ def probabilities(prediction: Prediction) -> Table:
     return Table(("the model sees", *prediction.classes), rows)
 
 
-def what_ifs(case: ReportCase) -> Table:
-    """Each question with its probabilities, and the case's own as the first row to compare with."""
+def what_ifs(case: ReportCase, most: int | None = None) -> Table:
+    """Each question with its probabilities, and the case's own as the first row to compare with.
+
+    Parameters
+    ----------
+    most
+        So many classes, likeliest of the case first; None: all in their order.
+    """
     prediction = case.prediction
-    own = prediction.probabilities[prediction.modality]
-    rows = [("the case as it is", *map(share, own))]
+    own = np.asarray(prediction.probabilities[prediction.modality])
+    order = np.arange(len(own)) if most is None or len(own) <= most else np.argsort(-own, kind="stable")[:most]
+    rows = [("the case as it is", *(share(own[k]) for k in order))]
     for item in case.what_ifs:
-        cells = (f"{share(new)} ({new - old:+.2f})" for new, old in zip(item.probabilities, own, strict=True))
+        cells = (f"{share(item.probabilities[k])} ({item.probabilities[k] - own[k]:+.2f})" for k in order)
         rows.append((f"What if: {item.question}", *cells))
-    return Table(("input", *prediction.classes), tuple(rows))
+    return Table(("input", *(prediction.classes[k] for k in order)), tuple(rows))
 
 
 def regions(case: ReportCase) -> Table:

@@ -25,9 +25,11 @@ DPI = 150
 STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; color: #1d2129; max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; }
 header { display: flex; justify-content: space-between; align-items: baseline; flex-wrap: wrap; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 1.6rem 0 .3rem; } h3 { margin: .2rem 0; }
+h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 1.6rem 0 .3rem; } h3 { margin: .2rem 0; }
 .notice { border: 2px solid #1d2129; padding: .35rem .8rem; font-weight: 600; margin: .6rem 0; }
-.pair { display: grid; grid-template-columns: 3fr 2fr; gap: 1.2rem; } .half { grid-template-columns: 1fr 1fr; }
+.pair { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 1.2rem; }
+.half { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
 .call { font-size: 1.25rem; font-weight: 600; margin: 0 0 .3rem; }
 img { max-width: 100%; } ul { padding-left: 1.1rem; margin: .3rem 0; }
 table { border-collapse: collapse; font-size: .82rem; margin: .4rem 0; font-variant-numeric: tabular-nums; }
@@ -43,7 +45,9 @@ th { border-bottom: 2px solid #aab1ba; } small, figcaption { color: #565d66; }
   body { font-size: 10px; max-width: none; margin: 0; padding: 0; } img { print-color-adjust: exact; }
   section, figure, tr { break-inside: avoid; } .fine { break-inside: auto; } h2 { break-after: avoid; }
 }
-@media (max-width: 700px) { .pair, .half { grid-template-columns: 1fr; } .patches { grid-template-columns: 1fr 1fr; } }
+@media (max-width: 700px) {
+  .pair, .half { grid-template-columns: minmax(0, 1fr); } .patches { grid-template-columns: 1fr 1fr; }
+}
 """
 
 
@@ -67,8 +71,8 @@ def _slide(case: ReportCase) -> str:
     bars = _drawn(lambda axis: pictures.probabilities(axis, prediction), (3.9, 0.5 + 0.17 * rows), "probabilities")
     return (
         f'<section class="pair"><div><h2>Slide</h2>{_overview(case)}</div><div><h2>Answer</h2>'
-        f'<p class="call">{escape(content.headline(prediction))}</p>{bars}{_table(content.probabilities(prediction))}'
-        f"<h3>Doubt</h3><ul>{doubt}</ul></div></section>"
+        f'<p class="call">{escape(content.headline(prediction))}</p>{bars}<div class="wide">'
+        f"{_table(content.probabilities(prediction))}</div><h3>Doubt</h3><ul>{doubt}</ul></div></section>"
     )
 
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from napari_gimp.doubt import doubt_sentences
+from napari_gimp.export.drawing import view_of
 from napari_gimp.export.plain import NOTICE
 from napari_gimp.export.report import content, pictures
 from napari_gimp.export.report.case import ReportCase
@@ -27,8 +28,10 @@ INNER = WIDTH - 2 * MARGIN
 LEFT, GAP = 4.3, 0.25
 RIGHT = INNER - LEFT - GAP
 LEAST_SLIDE = 2.7
-TRIES = ((6, 2.2), (4, 1.9), (3, 1.7), (2, 1.5))
-"""Rows of a table and height of the genes, roomiest first."""
+HEAD_ONLY = 0.25
+TRIES = ((6, 2.2, 1.58), (4, 1.9, 1.58), (3, 1.7, 1.4), (2, 1.5, 1.3), (2, 1.5, HEAD_ONLY), (2, HEAD_ONLY, HEAD_ONLY))
+"""Rows of a table, heights of genes and patches, roomiest first: the answer and its doubt are never left out."""
+BELOW_SLIDE = 0.62
 MOST_PATCHES, MOST_CLASSES = 6, 4
 TINY = 5.5
 Number = int | float
@@ -63,14 +66,20 @@ class Sheet:
             self.text(left, below + number * leading(size), part, size)
         return len(broken) * leading(size)
 
-    def title(self, left: Number, below: Number, words: str) -> None:
-        """The head of a part."""
-        self.text(left, below, words, 8.5, weight="bold")
+    def title(self, left: Number, below: Number, words: str, width: Number = INNER, size: Number = 8.5) -> None:
+        """The head of a part, in bold, cut to a width."""
+        self.text(left, below, cut(words, 1.2 * size, width), size, weight="bold")
 
 
 def leading(size: Number) -> float:
     """From line to line, in inches."""
     return size * 1.32 / 72
+
+
+def cut(words: str, size: Number, width: Number) -> str:
+    """A line cut to a width in inches."""
+    most = int(width * PER_INCH / size)
+    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
 def wrapped(line: str, size: Number, width: Number) -> list[str]:
@@ -83,8 +92,8 @@ class Plan:
     """Heights of the parts in inches: what a page of this many rows a table leaves for the slide."""
 
     rows: int
-    genes: float
-    patches: float
+    genes: Number
+    patches: Number
     tables: tuple[float, ...]
     foot: float
     slide: float
@@ -92,21 +101,28 @@ class Plan:
 
 def _plan(sheet: Sheet, case: ReportCase) -> Plan:
     """The roomiest page on which slide and answer still have the room that they need."""
-    plans = [_planned(sheet, case, rows, genes) for rows, genes in TRIES]
-    needed = max(LEAST_SLIDE, _answer_height(case))
+    plans = [_planned(sheet, case, *heights) for heights in TRIES]
+    needed = max(min(LEAST_SLIDE, _overview_height(case)), _answer_height(case))
     return next((plan for plan in plans if plan.slide >= needed), plans[-1])
 
 
-def _planned(sheet: Sheet, case: ReportCase, rows: int, genes: Number) -> Plan:
+def _planned(sheet: Sheet, case: ReportCase, rows: int, genes: Number, patches: Number) -> Plan:
     genes = genes if case.prediction.gene_attribution is not None else 0.0
-    patches, foot = 1.58 if case.patches else 0.0, _foot_height(case)
+    patches, foot = patches if case.patches else 0.0, _foot_height(case)
     tables = tuple(max(_table_height(table, rows) for _, table, *_ in row) for row in _tables(case))
-    slide = HEIGHT - MARGIN - sheet.top - patches - foot - genes - sum(tables)
-    return Plan(rows, genes, patches, tables, foot, min(slide, 5.8))
+    left = HEIGHT - MARGIN - sheet.top - patches - foot - genes - sum(tables)
+    return Plan(rows, genes, patches, tables, foot, min(left, max(_overview_height(case), _answer_height(case))))
 
 
 def write_sheet(path: Path, case: ReportCase) -> None:
     """Write the page of a case whose names are already as the report may show them."""
+    about = {"Title": content.title(case), "Subject": NOTICE, "Creator": "napari-gimp", "Producer": "matplotlib"}
+    with rc_context({"pdf.fonttype": 42}):
+        draw_sheet(case).savefig(path, format="pdf", metadata=about)
+
+
+def draw_sheet(case: ReportCase) -> Figure:
+    """The page as a figure."""
     sheet = Sheet()
     _head(sheet, case)
     plan = _plan(sheet, case)
@@ -120,21 +136,19 @@ def write_sheet(path: Path, case: ReportCase) -> None:
             _table(sheet, name, table, plan.rows, left, width)
         sheet.top += height
     _foot(sheet, case, plan.foot)
-    about = {"Title": content.title(case), "Subject": NOTICE, "Creator": "napari-gimp", "Producer": "matplotlib"}
-    with rc_context({"pdf.fonttype": 42}):
-        sheet.figure.savefig(path, format="pdf", metadata=about)
+    return sheet.figure
 
 
 def _head(sheet: Sheet, case: ReportCase) -> None:
     """Title, date, the line of research use, who and what."""
-    sheet.text(0, 0, content.title(case)[:70], 14, weight="bold")
+    sheet.title(0, 0, content.title(case), INNER - 1.6, 14)
     sheet.text(INNER, 0.06, content.date(case), 7.5, ha="right")
     frame = {"facecolor": "white", "edgecolor": "black", "boxstyle": "square,pad=0.35", "linewidth": 1.2}
     sheet.text(0.05, 0.36, RESEARCH_ONLY, 9, weight="bold", bbox=frame)
     caution = content.caution(case.prediction)
     sheet.text(0, 0.66, caution, 7.5, weight="bold")
     top = 0.86 if caution else 0.68
-    rows = [f"{name}: {value}" for name, value in content.identity_rows(case)]
+    rows = [cut(f"{name}: {value}", 7.5, INNER) for name, value in content.identity_rows(case)]
     sheet.top += top + sheet.lines(0, top, rows, 7.5, INNER) + 0.08
 
 
@@ -152,17 +166,26 @@ def _answer_height(case: ReportCase) -> float:
     return 1.15 + _bars_height(case) + lines * leading(7)
 
 
+def _overview_height(case: ReportCase) -> float:
+    """Height of the slide at its full width, with its colour bar."""
+    view = view_of(case.prediction, case.outlines)
+    (left, top, right, bottom), (y, x) = view.bounds, view.unit_yx
+    return min(5.2, LEFT * (bottom - top) * y / ((right - left) * x)) + BELOW_SLIDE
+
+
 def _answer(sheet: Sheet, case: ReportCase, height: Number) -> None:
     """The slide with its map at the left, the answer and what speaks against it at the right."""
-    axis = sheet.box(0, 0, LEFT, height - 0.6)
+    tall = min(height, _overview_height(case)) - BELOW_SLIDE
+    axis = sheet.box(0, 0, LEFT, tall)
     axis.set_anchor("N")
     colour = pictures.overview(axis, case)
-    pictures.map_bar(sheet.box(0.3, height - 0.54, LEFT - 0.6, 0.09), case, colour)
+    pictures.map_bar(sheet.box(0.3, tall + 0.07, LEFT - 0.6, 0.09), case, colour)
     if entries := pictures.legend(case):
         axis.legend(handles=entries, fontsize=SMALL, loc="lower right", framealpha=0.85)
     left, bars = LEFT + GAP, _bars_height(case)
-    for number, part in enumerate(wrapped(content.headline(case.prediction), 11, RIGHT)[:2]):
-        sheet.text(left, number * leading(11), part, 11, weight="bold")
+    called, _, probability = content.headline(case.prediction).rpartition(": ")
+    sheet.title(left, 0, called, RIGHT, 11)
+    sheet.title(left, leading(11), probability, RIGHT, 9)
     pictures.probabilities(sheet.box(left + 0.78, 0.4, RIGHT - 0.78, bars), case.prediction, MOST_CLASSES)
     sheet.title(left, 0.4 + bars + 0.38, "Doubt")
     sheet.lines(left, 0.4 + bars + 0.55, _doubt_lines(case), 7, RIGHT)
@@ -171,29 +194,34 @@ def _answer(sheet: Sheet, case: ReportCase, height: Number) -> None:
 
 def _patches(sheet: Sheet, case: ReportCase, height: Number) -> None:
     """Pictures in a row, each with its number on the slide, its value and its place."""
-    sheet.title(0, 0, f"Patches: {case.patches_by or f'most {case.map.title}'}{_rest(len(case.patches), MOST_PATCHES)}")
+    most = MOST_PATCHES if height > HEAD_ONLY else 0
+    sheet.title(0, 0, f"Patches: {case.patches_by or f'most {case.map.title}'}{_rest(len(case.patches), most)}")
     side = min(height - 0.62, (INNER - 0.1 * (MOST_PATCHES - 1)) / MOST_PATCHES)
     step = (INNER + 0.1) / MOST_PATCHES
-    for number, item in enumerate(case.patches[:MOST_PATCHES]):
+    for number, item in enumerate(case.patches[:most]):
         axis = sheet.box(number * step, 0.2, side, side)
         axis.imshow(item.pixels, interpolation="antialiased")
         axis.set(xticks=[], yticks=[])
         value, place, label = content.patch_words(case, number)
-        words = [f"{number + 1}: {value}", place, label[:30]]
+        words = [f"{number + 1}: {value}", place, label]
         for line, part in enumerate(filter(None, words)):
-            sheet.text(number * step, 0.24 + side + line * leading(SMALL), part, SMALL)
+            sheet.text(number * step, 0.24 + side + line * leading(SMALL), cut(part, SMALL, step), SMALL)
     sheet.top += height
 
 
 def _genes(sheet: Sheet, case: ReportCase, height: Number) -> None:
     """Genes at the left, gene groups at the right, what they are worth below."""
+    if height <= HEAD_ONLY:
+        sheet.title(0, 0, "Genes (in report.html)")
+        sheet.top += height
+        return
     tall, half = height - 0.94, INNER / 2
     most = int(tall / 0.125)
     pictures.genes(sheet.box(1.35, 0.2, half - 1.5, tall), case.prediction, most)
     if case.prediction.group_attention is not None:
         pictures.groups(sheet.box(half + 1.5, 0.2, half - 1.5, tall), case.prediction, most)
     words = f"{content.completeness(case.prediction)} {content.ATTRIBUTION} {content.GENES_MOVE}"
-    sheet.lines(0, height - 0.33, [words], SMALL, INNER)
+    sheet.lines(0, height - 0.33, wrapped(words, SMALL, INNER)[:2], SMALL, INNER)
     sheet.top += height
 
 
@@ -201,7 +229,7 @@ def _tables(case: ReportCase) -> list[list[tuple[str, Table, float, float]]]:
     """Rows of tables, each with its title, left edge and width: regions; what-ifs beside marks."""
     rows = [[("Regions", content.regions(case), 0.0, INNER)]] if case.regions else []
     half = INNER / 2 if case.what_ifs and case.marks else INNER
-    second = [(content.WHAT_IF, content.what_ifs(case), 0.0, half + 0.4)] if case.what_ifs else []
+    second = [(content.WHAT_IF, content.what_ifs(case, MOST_CLASSES), 0.0, half + 0.4)] if case.what_ifs else []
     if case.marks:
         second.append(("Marks", content.marks(case), INNER - half + 0.6 if second else 0.0, half - 0.6))
     return [*rows, second] if second else rows
@@ -212,21 +240,32 @@ def _table_height(table: Table, rows: int) -> float:
 
 
 def _rest(count: int, most: int) -> str:
-    return f" (the first {most} of {count}; all in report.html)" if count > most else ""
+    shown = f"the first {most} of {count}; " if most else ""
+    return f" ({shown}all {count} in report.html)" if count > most else ""
 
 
 def _table(sheet: Sheet, name: str, table: Table, most: int, left: Number, width: Number) -> None:
     """Columns as wide as their longest cell needs."""
-    sheet.title(left, 0, f"{name}{_rest(len(table.rows), most)}")
+    sheet.title(left, 0, f"{name}{_rest(len(table.rows), most)}", width)
     rows = [table.head, *table.rows[:most]]
-    longest = [max(len(row[k]) for row in rows) + 2 for k in range(len(table.head))]
-    character = min(width / sum(longest), SMALL / PER_INCH)
-    for column, characters in enumerate(longest):
-        fits = max(4, int(characters * character * PER_INCH / SMALL))
+    columns = _columns(rows, width)
+    for column, characters in enumerate(columns):
         for number, row in enumerate(rows):
-            cell = row[column] if len(row[column]) <= fits else f"{row[column][: fits - 1]}…"
+            cell = row[column] if len(row[column]) < characters else f"{row[column][: characters - 2]}…"
             sheet.text(left, 0.2 + 0.13 * number, cell, SMALL, weight="normal" if number else "bold")
-        left += characters * character
+        left += characters * SMALL / PER_INCH
+
+
+def _columns(rows: Sequence[Sequence[str]], width: Number) -> list[int]:
+    """Characters of each column: as many as it needs, the widest ones cut until all fit; heads are bold, so wider."""
+    wide = [
+        max(len(cell) * (1.0 if number else 1.12) for number, cell in enumerate(column))
+        for column in zip(*rows, strict=True)
+    ]
+    found = [round(each) + 2 for each in wide]
+    while sum(found) * SMALL / PER_INCH > width and max(found) > 5:
+        found[found.index(max(found))] -= 1
+    return found
 
 
 def _foot_lines(case: ReportCase) -> list[str]:
