@@ -55,11 +55,13 @@ def mend(layer: Shapes, dropped: int | None) -> None:
         The shape that went; None for the last one, whose drawing was given up.
     """
     count = len(layer.data)
-    if len(layer.edge_color) == count + 1:
-        row = count if dropped is None else dropped
-        layer.edge_color = np.delete(layer.edge_color, row, axis=0)
-        layer.face_color = np.delete(layer.face_color, row, axis=0)
+    row = count if dropped is None else dropped
+    if len(layer.features) == count + 1:
         layer.features = layer.features.drop(index=row).reset_index(drop=True)
+    view = layer._data_view  # nothing public shortens the colours; napari's own `remove` does it like this
+    if len(view._edge_color) == count + 1:
+        view._edge_color = np.delete(view._edge_color, row, axis=0)
+        view._face_color = np.delete(view._face_color, row, axis=0)
 
 
 def name_all(layer: Shapes) -> None:
