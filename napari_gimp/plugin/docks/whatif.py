@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QPoint, QRect, QStringListModel, Qt, Signal
-from qtpy.QtGui import QImage, QKeySequence, QPainter, QPaintEvent, QShortcut
+from qtpy.QtCore import QEvent, QPoint, QRect, QStringListModel, Qt, Signal
+from qtpy.QtGui import QImage, QKeyEvent, QKeySequence, QPainter, QPaintEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QCompleter,
@@ -69,9 +69,6 @@ class WhatIfFace(QScrollArea):
         self.edits.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.remove = _button("Remove", "remove", "Take the chosen edit out of the list.")
         self.undo = _button("Undo", "undo", "Take the last step back (Ctrl+Z while this dock has the keyboard).")
-        keys = QShortcut(QKeySequence.StandardKey.Undo, self)
-        keys.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)  # elsewhere napari undoes what was drawn
-        keys.activated.connect(self.undo.click)
         self.reset = _button("Reset", "reset", "The slide and the profile as they are; can be undone.")
         self.answer = AnswerView()
         self.status = Words("whatif.status")
@@ -118,6 +115,19 @@ class WhatIfFace(QScrollArea):
         answer.compare.toggled.connect(self.map_wanted)
         answer.classes.currentTextChanged.connect(lambda name: self.class_chosen.emit(name) if name else None)
         answer.export.clicked.connect(self._ask_folder)
+
+    def event(self, event: QEvent) -> bool:
+        """The undo key is this dock's while it has the keyboard: elsewhere napari undoes what was drawn."""
+        if event.type() == QEvent.Type.ShortcutOverride and event.matches(QKeySequence.StandardKey.Undo):
+            event.accept()
+            return True
+        return bool(super().event(event))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.matches(QKeySequence.StandardKey.Undo):
+            self.undo.click()
+        else:
+            super().keyPressEvent(event)
 
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder for the what-if")
