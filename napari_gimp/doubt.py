@@ -2,6 +2,7 @@
 
 ``doubt_of(prediction) -> Doubt``                  the numbers
 ``doubt_sentences(prediction) -> list[str]``       the same in words, in the order in which they are to be read
+``probability_name(prediction) -> str``            what an axis or a column of probabilities is to be called
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class Doubt:
     Parameters
     ----------
     called, probability
-        The most probable class of the headline, and its probability as the checkpoint calibrated it.
+        The most probable class of the headline, and its probability, calibrated where the checkpoint is.
+    calibrated
+        Whether the checkpoint's probabilities are calibrated; None where the result does not say.
     runner_up
         The next class and its probability.
     spread
@@ -48,6 +51,7 @@ class Doubt:
 
     called: str
     probability: float
+    calibrated: bool | None
     runner_up: tuple[str, float] | None
     spread: float | None
     opinions: Mapping[Modality, tuple[str, float]]
@@ -68,6 +72,7 @@ def doubt_of(prediction: Prediction) -> Doubt:
     return Doubt(
         prediction.classes[first],
         float(values[first]),
+        prediction.provenance.get("calibrated"),
         (prediction.classes[rest[0]], float(values[rest[0]])) if rest else None,
         None if prediction.spread is None else float(prediction.spread[first]),
         opinions,
@@ -87,7 +92,7 @@ def _opinion(prediction: Prediction, row: Float[np.ndarray, " C"]) -> tuple[str,
 def doubt_sentences(prediction: Prediction) -> list[str]:
     """What a reader must weigh before believing the result, most important first; never empty."""
     doubt = doubt_of(prediction)
-    parts = (_partial, _decided, _spread, _agreement, _likeness, _coverage, _missing)
+    parts = (_partial, _decided, _calibration, _spread, _agreement, _likeness, _coverage, _missing)
     return [sentence for part in parts if (sentence := part(doubt))]
 
 
@@ -102,6 +107,20 @@ def _decided(doubt: Doubt) -> str:
         return ""
     name, value = doubt.runner_up
     return f"Undecided: {doubt.called} ({share(doubt.probability)}) and {name} ({share(value)}) are close."
+
+
+def _calibration(doubt: Doubt) -> str:
+    if doubt.calibrated is not False:
+        return ""
+    return "Not calibrated: nobody has measured how often a probability of this checkpoint is right."
+
+
+def probability_name(prediction: Prediction) -> str:
+    """What the numbers may be called: "calibrated probability" only where that is known."""
+    known = prediction.provenance.get("calibrated")
+    if known is None:
+        return "probability"
+    return "calibrated probability" if known else "probability, not calibrated"
 
 
 def _spread(doubt: Doubt) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_gimp.doubt import doubt_of, doubt_sentences
+from napari_gimp.doubt import doubt_of, doubt_sentences, probability_name
 from napari_gimp.types import PatchGrid, Prediction, SlideFacts
 
 
@@ -55,6 +55,16 @@ def test_spread_likeness_and_coverage_are_numbers_in_sentences():
     assert "A single model was trained" in usual
     assert "has 99% of the model's genes" in usual, "what is not all is never called 100 %"
     assert "cannot say" in "\n".join(doubt_sentences(prediction_of(0.9)))
+
+
+def test_probabilities_are_called_calibrated_only_where_they_are():
+    plain = prediction_of(0.9)
+    called = {known: replace(plain, provenance={"calibrated": known}) for known in (True, False)}
+    assert probability_name(plain) == "probability"
+    assert probability_name(called[True]) == "calibrated probability"
+    assert probability_name(called[False]) == "probability, not calibrated"
+    warned = [any("Not calibrated" in line for line in doubt_sentences(one)) for one in (plain, *called.values())]
+    assert warned == [False, False, True]
 
 
 def test_one_class_and_nearly_nothing_lost():

@@ -298,6 +298,7 @@ def test_a_request_knows_the_key_of_its_result_before_it_runs(tiny, tmp_path: Pa
         key = pipeline.request_key(slide.facts, plan, profile=profile)
         assert find_prediction(tmp_path, key) is None
         prediction = drain(pipeline.analyse(slide, plan, profile=profile), "")
+        assert prediction.provenance["calibrated"] is False, "nobody calibrated random weights"
         keep_prediction(tmp_path, key, prediction)
         again = pipeline.request_key(slide.facts, replace(plan, device="cpu", batch_size=3), profile=profile)
         assert same(find_prediction(tmp_path, again), prediction)

@@ -34,13 +34,14 @@ if TYPE_CHECKING:
 class LoadedModel:
     """The members in evaluation mode, with what their checkpoint says; ``id`` changes with its weights and its card.
 
-    ``typical``: what the training cases were like, where that is known.
+    ``typical``: what the training cases were like, where that is known. ``calibrated``: its probabilities are.
     """
 
     model: Ensemble
     facts: CheckpointFacts
     id: str
     typical: Typical | None = None
+    calibrated: bool = False
 
 
 def save_checkpoint(
@@ -155,9 +156,10 @@ def load_model(folder: Path, device: str = "cpu") -> LoadedModel:
         model = _build(config, facts, states)
     except (RuntimeError, KeyError) as error:
         raise CheckpointError(f"{folder}: the weights do not fit the model that {CARD} describes; {AGAIN}") from error
+    calibration = card.get("calibration") or {}
     for member in model.members:
-        member.classifier.calibrate(card.get("calibration") or {})
-    return LoadedModel(model.to(target).eval(), facts, checkpoint_id(folder), typical)
+        member.classifier.calibrate(calibration)
+    return LoadedModel(model.to(target).eval(), facts, checkpoint_id(folder), typical, bool(calibration))
 
 
 def _check_fit(model: GiMP, facts: CheckpointFacts) -> None:

@@ -68,6 +68,7 @@ def predict(
     provenance = {
         "checkpoint": loaded.facts.name,
         "checkpoint_id": loaded.id,
+        "calibrated": loaded.calibrated,
         "bag": {"fingerprint": bag.fingerprint, **bag.provenance},
         "maps": asdict(maps),
         "versions": versions(),

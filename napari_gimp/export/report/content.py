@@ -83,7 +83,7 @@ def caution(prediction: Prediction) -> str:
 
 
 def probabilities(prediction: Prediction) -> Table:
-    """Calibrated probabilities by what the model saw; ± is the standard deviation over models of other seeds."""
+    """Probabilities by what the model saw; ± is the standard deviation over models of other seeds."""
     rows = tuple((INPUTS[name], *values) for name, values in probability_rows(prediction))  # type: ignore[index]
     return Table(("the model sees", *prediction.classes), rows)
 

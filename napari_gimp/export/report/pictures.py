@@ -11,6 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from napari_gimp.doubt import probability_name
 from napari_gimp.export.drawing import draw_outline, draw_slide, draw_values, hex_of, view_of
 from napari_gimp.export.report.case import ReportCase
 from napari_gimp.export.report.content import INPUTS, called
@@ -82,7 +83,7 @@ def probabilities(axis: Axes, prediction: Prediction, most: int = 12) -> None:
     axis.set_yticks(places, [INPUTS[name] for name in given] * len(order))
     axis.set(xlim=(0, 1.15 if prediction.spread is None else 1.4), xticks=(0, 0.5, 1))
     axis.set_ylim(len(order) * block - 0.4, -0.5)
-    axis.set_xlabel("calibrated probability", fontsize=SMALL)
+    axis.set_xlabel(probability_name(prediction), fontsize=SMALL)
     _style(axis)
 
 
