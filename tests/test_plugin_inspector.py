@@ -12,14 +12,16 @@ from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_gimp.plugin import expected, job, layers
+from napari_gimp.plugin import asking, expected, job, layers
 from napari_gimp.plugin.docks.inspector import CHOSEN, CURSOR, EXPECTED_TIP, NOTHING
+from napari_gimp.plugin.eye import Eye
+from napari_gimp.plugin.navigation import AS_SCANNED
 from napari_gimp.plugin.patchpixels import SlideHandle, read_native, read_thumbnails
 from napari_gimp.plugin.places import CHOSEN as CHOSEN_ROLE
 from napari_gimp.plugin.session import Request
 from napari_gimp.plugin.wiring.inspector import Inspector
 from napari_gimp.settings import InputError
-from napari_gimp.slides import open_slide
+from napari_gimp.slides import open_slide, read_patch
 from napari_gimp.types import Progress
 
 pytestmark = pytest.mark.window
@@ -146,7 +148,7 @@ def fold_button(dock: Inspector) -> QWidget:
 def test_what_the_model_expected_is_asked_when_it_is_looked_at(
     room: Room, dock: Inspector, qtbot: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(expected, "questions_of", fake_questions_of)
+    monkeypatch.setattr(asking, "questions_of", fake_questions_of)
     run(room)
     click_patch(room, qtbot, 4)
     room.settle()
@@ -165,14 +167,20 @@ def test_what_the_model_expected_is_asked_when_it_is_looked_at(
         there = slide.levels[0][corner[0] + 5, corner[1] + 5]
     shown = dock.face.expected.nearest.image.pixelColor(5, 5)
     assert abs(shown.red() - int(there[0])) < 20
-    monkeypatch.setattr(expected, "questions_of", lambda origin: refuse())
-    dock.expecting.forget()
-    click_patch(room, qtbot, 5)
-    room.until(lambda: "does not" in dock.face.expected.nearest.words)
     qtbot.mouseClick(fold_button(dock), Qt.MouseButton.LeftButton)
 
 
-def refuse() -> Generator[Progress, None, FakeQuestions]:
+def test_a_model_that_is_gone_is_said_in_the_dock(
+    room: Room, dock: Inspector, qtbot: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "questions_of", refuse)
+    run(room)
+    click_patch(room, qtbot, 5)
+    qtbot.mouseClick(fold_button(dock), Qt.MouseButton.LeftButton)
+    room.until(lambda: "does not open" in dock.face.expected.nearest.words)
+
+
+def refuse(origin: Request) -> Generator[Progress, None, FakeQuestions]:
     yield Progress("loading", 0, 1)
     raise InputError("The file does not open.")
 
@@ -190,6 +198,24 @@ def test_a_row_of_the_most_surprising_patches_goes_there(room: Room, dock: Inspe
     assert cells(dock, CHOSEN)[0].startswith(f"{worst + 1} of")
     centre = layers.patch_place(result, worst)[0]
     np.testing.assert_allclose(np.asarray(room.viewer.scene.camera.center)[-2:], centre)
+
+
+def test_a_turned_slide_shows_the_patch_as_it_stands(
+    room: Room, dock: Inspector, qtbot: object
+) -> None:
+    run(room)
+    click_patch(room, qtbot, 6)
+    room.until(lambda: dock.face.picture.image is not None)
+    upright, eye = dock.face.picture.image, Eye(room.viewer)
+    eye.turn(eye.stands.turned())
+    side = upright.width()
+    assert dock.face.picture.image.pixelColor(side - 1, 0) == upright.pixelColor(0, 0)
+    assert dock.face.picture.image.pixelColor(side - 1, side - 1) == upright.pixelColor(side - 1, 0)
+    dock.face.surprising_chosen.emit(0)
+    worst = int(room.widget.desk.result.reconstruction_error.argmax())
+    np.testing.assert_allclose(eye.place.centre_yx, layers.patch_place(room.widget.desk.result, worst)[0])
+    eye.turn(AS_SCANNED)
+    room.settle()
 
 
 def test_the_chosen_patch_stays_the_same_place_in_a_later_result(room: Room, dock: Inspector, qtbot: object) -> None:
@@ -265,7 +291,7 @@ def drain(steps: Generator) -> object:
 
 
 def test_the_questions_of_a_run_are_those_of_the_pipeline(tiny: object, tmp_path: object) -> None:
-    """A real, untrained checkpoint: the answer is a patch of the slide, and the model is loaded once."""
+    """A real, untrained checkpoint: the answer is a patch of the slide, and its pixels come with it."""
     from dataclasses import replace
 
     from napari_gimp.gimp.checkpoint import read_facts
@@ -277,9 +303,11 @@ def test_the_questions_of_a_run_are_those_of_the_pipeline(tiny: object, tmp_path
     session = Session(replace(chosen, facts=read_facts(tiny.checkpoint), encoder="colour-texture"))
     request = session.begin()
     result = drain(job.analyse(request))
-    expecting = expected.Expecting()
-    found = drain(expecting.nearest(request, 2))
-    assert 0 <= found < len(result.grid)
-    kept = expecting._kept
-    assert drain(expecting.nearest(request, 2)) == found
-    assert expecting._kept is kept
+    handle = SlideHandle()
+    questions = drain(expected.questions_of(request))
+    found = drain(expected.expect(questions, request, handle, result.grid, 2))
+    assert found.nearest == questions.nearest_expected(2)
+    corner = tuple(result.grid.coords_yx[found.nearest].tolist())
+    with open_slide(tiny.slide) as slide:
+        np.testing.assert_array_equal(found.there.pixels, read_patch(slide, corner, result.grid.size_yx_px, 256))
+    handle.end()

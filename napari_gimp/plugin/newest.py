@@ -32,6 +32,11 @@ class Newest:
         self._ended = True
         self.drop()
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing counts any more."""
+        return self._ended
+
     def then(self, number: int, act: Callable[[Any], None]) -> Callable[[Any], None]:
         """``act``, where this question is still the newest when the answer comes."""
         return lambda answer: act(answer) if number == self._number and not self._ended else None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import napari.viewer
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_gimp import words
+from napari_gimp.plugin.asking import asking_of
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.inspector import CHOSEN, CURSOR, InspectorFace
-from napari_gimp.plugin.expected import Expected, Expecting, expect
+from napari_gimp.plugin.expected import Expected, expect
+from napari_gimp.plugin.eye import Eye
 from napari_gimp.plugin.layers import patch_place
 from napari_gimp.plugin.maps import PatchMap
 from napari_gimp.plugin.newest import Newest, ends_with
@@ -20,14 +24,13 @@ from napari_gimp.plugin.patchpixels import NativePatch, SlideHandle, read_native
 from napari_gimp.plugin.pictures import qimage
 from napari_gimp.plugin.places import show_places
 from napari_gimp.plugin.pointer import point_at_patches
+from napari_gimp.types import Prediction
 
 NO_RESULT = "Run GiMP on a slide first: then the numbers of the patch under the cursor stand here."
 HOW = "Move over the slide for numbers; click a patch for its pixels."
 CHOOSE = "Click a patch on the slide."
 READING, ASKING = "Reading …", "Asking the model …"
-PARTIAL = "Known once the whole slide is computed."
 NOT_REBUILT = "This checkpoint does not rebuild masked patches: nothing can be said of what it expects."
-NO_RUN = "Run GiMP again: the model of this result is not loaded."
 SURPRISING = 12
 
 
@@ -40,7 +43,7 @@ class Inspector(Dock):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.face)
-        self.handle, self.expecting = SlideHandle(), Expecting()
+        self.handle = SlideHandle()
         self._pixels, self._answers = Newest(), Newest()
         self._facts: PatchFacts | None = None
         self._in_sight: PatchMap | None = None
@@ -48,6 +51,7 @@ class Inspector(Dock):
         self._chosen: int | None = None
         self._corner: tuple[int, int] | None = None
         self._surprising: list[int] = []
+        self._read_last: NativePatch | None = None
         self._connect()
         self._result_changed()
 
@@ -60,10 +64,13 @@ class Inspector(Dock):
         self.hear(desk.map_shown, self._map_shown)
         self.hear(desk.session.result_changed, self._result_changed)
         self.hear(desk.session.changed, self._slide_changed)
+        self.hear(desk.viewer.scene.camera.events.orientation, self._turned)
+        self.hear(desk.viewer.dims.events.order, self._turned)
         face.neighbours_wanted.connect(lambda _: self._read())
         face.expected_wanted.connect(lambda _: self._expect())
+        self.hear(asking_of(desk).changed, self._asking_failed)
         face.surprising_chosen.connect(self._go_to)
-        ends_with(self, self._pixels.end, self._answers.end, self.handle.end, self.expecting.forget)
+        ends_with(self, self._pixels.end, self._answers.end, self.handle.end)
 
     def _slide_changed(self) -> None:
         """Another slide, or none, is chosen: its file is let go of."""
@@ -79,7 +86,6 @@ class Inspector(Dock):
         self._in_sight, self._hovered, chosen = None, None, None
         if result is None:
             self._facts = self._corner = None
-            self.expecting.forget()
         else:
             self._facts = PatchFacts(result, 1 if origin is None else origin.choices.members)
             chosen = None if self._corner is None else PatchIndex(result.grid).of_corner(self._corner)
@@ -140,8 +146,17 @@ class Inspector(Dock):
         )
 
     def _show_pixels(self, read: NativePatch) -> None:
-        self.face.picture.set_picture(qimage(read.pixels), read.width_um, read.patches)
+        self._read_last = read
+        self.face.picture.set_picture(self._as_it_stands(read), read.width_um, read.patches)
         self.face.caption.setText(read.words)
+
+    def _as_it_stands(self, read: NativePatch) -> QImage:
+        """The pixels turned and mirrored as the slide is on the screen."""
+        return qimage(Eye(self.desk.viewer).stands.picture(read.pixels))
+
+    def _turned(self, _: object = None) -> None:
+        if self._read_last is not None and self.face.picture.image is not None:
+            self._show_pixels(self._read_last)
 
     def _pixels_failed(self, error: Exception) -> None:
         self.face.picture.set_words(words.error_words(error))
@@ -150,36 +165,39 @@ class Inspector(Dock):
     def _expect(self) -> None:
         """Ask the model beside the window, where the user wants to know."""
         self._answers.drop()
-        why_not = self._why_not_expected()
-        self.face.expected.set_waiting(why_not or ASKING)
-        origin, result = self.desk.session.origin, self.desk.result
-        if why_not or not self.face.asks_expected or origin is None or result is None:
+        asking, result, patch = asking_of(self.desk), self.desk.result, self._chosen
+        if result is None or patch is None:
+            self.face.expected.set_waiting(CHOOSE)
             return
-        asked = (self.expecting, origin, self.handle, result.grid, self._chosen)
+        why_not = asking.why_not or (NOT_REBUILT if result.reconstruction_error is None else "")
+        self.face.expected.set_waiting(why_not or ASKING)
+        if not why_not and self.face.asks_expected:
+            asking.when_ready(partial(self._ask, result, patch))
+
+    def _ask(self, result: Prediction, patch: int, questions: Any) -> None:
+        """The model is there: ask it, if this is still the patch to ask for."""
+        origin = self.desk.session.origin
+        if self._answers.ended or self.desk.result is not result or self._chosen != patch or origin is None:
+            return
         self._answers.ask(
             lambda number: self.desk.jobs.start(
                 expect,
-                *asked,
+                *(questions, origin, self.handle, result.grid, patch),
                 returned=self._answers.then(number, self._show_expected),
                 errored=self._answers.then(number, self._expectation_failed),
             )
         )
 
-    def _why_not_expected(self) -> str:
-        result = self.desk.result
-        if result is None or self._chosen is None:
-            return CHOOSE
-        if result.partial < 1:
-            return PARTIAL
-        if result.reconstruction_error is None:
-            return NOT_REBUILT
-        return NO_RUN if self.desk.session.origin is None else ""
+    def _asking_failed(self) -> None:
+        error = asking_of(self.desk).error
+        if error is not None and self.face.asks_expected:
+            self._expectation_failed(error)
 
     def _show_expected(self, found: Expected) -> None:
         face = self.face.expected
-        face.set_here(qimage(found.here.pixels), found.here.width_um)
+        face.set_here(self._as_it_stands(found.here), found.here.width_um)
         said = "" if self._facts is None else expectation_words(self._facts, found.patch, found.nearest)
-        face.set_nearest(qimage(found.there.pixels), found.there.width_um, said)
+        face.set_nearest(self._as_it_stands(found.there), found.there.width_um, said)
 
     def _expectation_failed(self, error: Exception) -> None:
         self.face.expected.set_waiting(words.error_words(error))
