@@ -40,6 +40,12 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _data_folder_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the programs keep for their user lies apart from what they keep for the one who runs the tests."""
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+
+
 @dataclass(frozen=True)
 class TinyCase:
     """A synthetic slide of 1280 x 1280 px (0.5 um) with its profile, and an untrained checkpoint that fits both."""

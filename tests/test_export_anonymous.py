@@ -180,8 +180,6 @@ def test_predict_anonymous_names_nothing_and_predict_keeps_its_contract(gimp, ti
     code, err = gimp("predict", *options, "--anonymous", "--out", tmp_path / "out")
     assert code == 2
     assert "earlier result" in err, "the same slide has the same neutral name"
-    code, err = gimp("predict", *options, "--anonymous", "--out", tmp_path / "out", "--overwrite")
-    assert code == 0, err
     code, err = gimp("predict", *options, "--out", tmp_path / "named")
     assert code == 0, err
     assert [path.name for path in (tmp_path / "named").iterdir()] == ["SMITH_JOHN"]
@@ -195,7 +193,7 @@ def test_predict_anonymous_names_nothing_and_predict_keeps_its_contract(gimp, ti
 
 def test_the_windows_export_and_report_name_nothing(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from napari_gimp.console import drain
-    from napari_gimp.plugin import job
+    from napari_gimp.plugin import job, writer
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     (tmp_path / SECRET).mkdir()
@@ -211,6 +209,9 @@ def test_the_windows_export_and_report_name_nothing(tiny, tmp_path: Path, monkey
     assert [path.name for path in written] == ["report.html", "report.pdf"]
     assert where_read(out, SECRET) == []
     assert [text for text in drawn if SECRET.lower() in text.lower()] == []
+    maps = [(np.zeros((4, 4)), {"metadata": {"prediction": prediction}}, "image")]
+    assert writer.write_maps(str(out / "maps.ome.zarr"), maps) == [str(out / "maps.ome.zarr")]
+    assert where_read(out, SECRET) == []
     named = drain(job.export(prediction, slide, out, RUN, allow_names=True), "")
     assert named[0].parent.name == "SMITH_12-3"
     (single,) = drain(job.report(prediction, slide, out / "one.pdf", allow_names=True), "")

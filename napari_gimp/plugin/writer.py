@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_gimp.export import omezarr as export
+from napari_gimp.export.anonymous import anonymised, user_salt, veil_of
 from napari_gimp.plugin.annotations import regions_of
 from napari_gimp.plugin.host import the_slide
 from napari_gimp.plugin.layers import LayerTuple
@@ -47,7 +48,7 @@ def _regions(layers: Sequence[LayerTuple], facts: SlideFacts) -> list[Region]:
 
 
 def write_maps(path: str, layers: Sequence[LayerTuple]) -> list[str]:
-    """The maps of a result -> OME-Zarr, all of the result that the layers belong to.
+    """The maps of a result -> OME-Zarr, all of the result that the layers belong to; it does not name the slide.
 
     Raises
     ------
@@ -59,5 +60,6 @@ def write_maps(path: str, layers: Sequence[LayerTuple]) -> list[str]:
         raise InputError(
             f"Expected maps of one GiMP result, found layers of {len(results)}; select its map layers only."
         )
-    export.write_maps(Path(path), *results.values())
+    (result,) = results.values()
+    export.write_maps(Path(path), anonymised(result, veil_of(result, salt=user_salt())))
     return [path]

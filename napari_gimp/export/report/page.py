@@ -36,7 +36,8 @@ table { border-collapse: collapse; font-size: .82rem; margin: .4rem 0; font-vari
 th, td { padding: .2rem .55rem; text-align: left; border-bottom: 1px solid #dfe3e8; }
 th { border-bottom: 2px solid #aab1ba; } small, figcaption { color: #565d66; }
 .patches { display: grid; grid-template-columns: repeat(6, 1fr); gap: .6rem; }
-.patches figure { margin: 0; } .patches img { width: 100%; display: block; } figcaption { font-size: .75rem; }
+.patches figure { margin: 0; overflow-wrap: anywhere; }
+.patches img { width: 100%; display: block; } figcaption { font-size: .75rem; }
 .asked { border-left: 4px solid #7a6fb0; padding-left: .8rem; } .wide { overflow-x: auto; }
 .fine table { font-size: .7rem; } .fine td { word-break: break-word; } .fine td:first-child { white-space: nowrap; }
 .columns { columns: 2; }
@@ -142,7 +143,9 @@ def _what_ifs(case: ReportCase) -> str:
 
 
 def _marks(case: ReportCase) -> str:
-    return f"<section><h2>Marks</h2>{_table(content.marks(case))}</section>" if case.marks else ""
+    return (
+        f'<section><h2>Marks</h2><div class="wide">{_table(content.marks(case))}</div></section>' if case.marks else ""
+    )
 
 
 def _record(case: ReportCase) -> str:
