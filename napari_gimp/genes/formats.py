@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
 from napari_gimp.genes.barcodes import parse_barcode, plain_name
 from napari_gimp.genes.detect import GENE_WORDS, SAMPLE_WORDS, SYMBOL_WORDS, is_ensembl, orientation
 from napari_gimp.genes.matrix import listed
-from napari_gimp.genes.table import Head, as_word, number_columns, read_body
+from napari_gimp.genes.table import Frame, Head, as_word, number_columns, read_body
 from napari_gimp.settings import InputError
 from napari_gimp.types import Scale
 
@@ -82,7 +81,7 @@ def file_stem(path: Path) -> str:
     return re.sub(r"(\.(csv|tsv|txt|tab|h5ad))?(\.(gz|zip))?$", "", path.name, flags=re.IGNORECASE) or path.name
 
 
-def _matrix(frame: pd.DataFrame, rows: list[str], columns: list[str], *, genes_in_rows: bool) -> RawMatrix:
+def _matrix(frame: Frame, rows: list[str], columns: list[str], *, genes_in_rows: bool) -> RawMatrix:
     whole = all(kind.kind in "iu" for kind in frame.dtypes)
     values = frame.to_numpy(np.float64, na_value=np.nan)
     if genes_in_rows:
@@ -139,19 +138,19 @@ def _read_pairs(head: Head) -> RawMatrix:
     return raw
 
 
-def _name_column(head: Head, frame: pd.DataFrame) -> int:
+def _name_column(head: Head, frame: Frame) -> int:
     """The column that names the rows: the first, unless that only counts them and a later one has a known name."""
+    from pandas import to_numeric
+
     words = ("sample", *GENE_WORDS, *SAMPLE_WORDS)
-    counts_rows = head.words[0] not in words and pd.to_numeric(frame[0], errors="coerce").notna().all()
+    counts_rows = head.words[0] not in words and to_numeric(frame[0], errors="coerce").notna().all()
     if not counts_rows:
         return 0
     named = [head.words.index(word) for word in words if word in head.words]
     return next((column for column in named if frame[column].dtype.kind not in "iufb"), 0)
 
 
-def _expression_columns(
-    head: Head, frame: pd.DataFrame, names: int, rows: Sequence[str]
-) -> tuple[list[int], list[str]]:
+def _expression_columns(head: Head, frame: Frame, names: int, rows: Sequence[str]) -> tuple[list[int], list[str]]:
     """Columns of numbers that are not known to be something else, and the names of the others."""
     columns = [c for c in range(len(head.header)) if c != names]
     other = [c for c in columns if len(columns) > 1 and (not head.words[c] or head.words[c] in _NOT_EXPRESSION)]
@@ -164,7 +163,7 @@ def _expression_columns(
     return kept, [head.header[c] or "(nameless)" for c in other] + text
 
 
-def _symbols_beside(head: Head, frame: pd.DataFrame, rows: Sequence[str]) -> dict[str, str]:
+def _symbols_beside(head: Head, frame: Frame, rows: Sequence[str]) -> dict[str, str]:
     """Symbols that stand in a column of their own beside Ensembl identifiers."""
     place = next((head.words.index(word) for word in SYMBOL_WORDS if word in head.words), None)
     if place is None or not any(map(is_ensembl, rows[:100])):

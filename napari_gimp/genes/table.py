@@ -15,12 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
-import pandas as pd
 
 from napari_gimp.settings import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Frame: TypeAlias = pd.DataFrame
+else:
+    Frame = Any  # pandas is loaded when a table is read: half a second that the first slide need not wait for
 
 EXPECTED = "an expression table (CSV or TSV, plain, .gz or .zip, with a header and names in the first column)"
 _TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".tab")
@@ -99,7 +105,7 @@ def _decimal(body: Sequence[str], delimiter: str) -> str:
     return "," if delimiter != "," and cells and commas == len(cells) else "."
 
 
-def read_body(head: Head, columns: Sequence[int] | None = None, *, with_header: bool = False) -> pd.DataFrame:
+def read_body(head: Head, columns: Sequence[int] | None = None, *, with_header: bool = False) -> Frame:
     """All rows under the header, or only some columns; names stay out (columns are numbered as in the header).
 
     Parameters
@@ -112,6 +118,8 @@ def read_body(head: Head, columns: Sequence[int] | None = None, *, with_header: 
     InputError
         Rows of different length, or a file that ends early.
     """
+    import pandas as pd
+
     path, skip = head.path, head.skip + (not with_header)
     try:
         with _opened(path) as stream:
@@ -142,7 +150,7 @@ def read_body(head: Head, columns: Sequence[int] | None = None, *, with_header: 
 
 
 def number_columns(
-    frame: pd.DataFrame, columns: Sequence[int], header: Sequence[str], row_names: Sequence[str]
+    frame: Frame, columns: Sequence[int], header: Sequence[str], row_names: Sequence[str]
 ) -> tuple[list[int], list[str]]:
     """Which of these columns hold numbers, and the names of those that hold text throughout.
 
@@ -165,8 +173,10 @@ def number_columns(
     return kept, text
 
 
-def _parsed(frame: pd.DataFrame, column: int, name: str, row_names: Sequence[str]) -> bool:
+def _parsed(frame: Frame, column: int, name: str, row_names: Sequence[str]) -> bool:
     """Turn a column of text into numbers; False where most of it is words."""
+    import pandas as pd
+
     values = frame[column]
     as_number = pd.to_numeric(values, errors="coerce")
     bad = np.flatnonzero((as_number.isna() & values.notna()).to_numpy())
