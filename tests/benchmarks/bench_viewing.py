@@ -4,13 +4,15 @@
         [--peers PYTHON] [--rounds 3]
 
 Without SLIDE: ../shared/slides/lung_scc_HE3.tif and a generated JPEG pyramid of 40960 x 40960 px. Each viewer runs in a
-process of its own on the same places in the same order. Peers are looked for in this Python, or in PYTHON, an
-environment of their own with ``napari PySide6-Essentials napari-wsi[openslide,rasterio] napari-tiff dask``. They are
-napari-wsi, napari-tiff, and napari's own way: a dask array per level of tifffile's zarr store.
+process of its own on the same places in the same order ("with the navigator": its dock is open from ``again`` on).
+Peers are looked for in this Python, or in PYTHON, an environment of their own with
+``napari PySide6-Essentials napari-wsi[openslide,rasterio] napari-tiff dask``. They are napari-wsi, napari-tiff, and
+napari's own way: a dask array per level of tifffile's zarr store.
 
 open        from the call to the last drawn picture of the whole slide, s; the first one imports the viewer's modules
 again       the same once more, s
 view        a jump to another place and zoom until it is drawn sharp, ms (median and longest of 24)
+cpu         processor time of such a jump over all threads, ms: what is left when other programs disturb
 drag        frames a second while the slide is dragged by 24 px a step at full resolution (120 steps)
 freeze      longest gap of a 5 ms Qt timer over views and drag, ms
 memory      peak resident memory above that of the empty window, MB
@@ -33,7 +35,8 @@ from typing import Any
 import numpy as np
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-VIEWERS = ("ours", "ours, background loading", "napari-wsi", "napari-tiff", "napari with dask")
+OURS = ("ours", "ours, with the navigator", "ours, background loading")
+VIEWERS = (*OURS, "napari-wsi", "napari-tiff", "napari with dask")
 PACKAGES = {"napari-wsi": "napari_wsi", "napari-tiff": "napari_tiff"}
 NOT_INSTALLED, GIVE_UP_S = "not installed", 300
 VIEWS, STEPS, STEP_PX, QUIET_S = 24, 120, 24, 0.05
@@ -157,19 +160,24 @@ def child(name: str, slide: Path) -> dict[str, float]:
     watch.settle()
     begun = time.perf_counter()
     open_slide(viewer, slide)
+    if "navigator" in name:
+        viewer.window.add_plugin_dock_widget("napari-gimp", "GiMP: move on the slide")
     watch.settle()
     again = watch.drawn - begun
     watch.gaps_ms.clear()
     views = []
+    spent = time.process_time()
     for share, zoom in places():
         look(viewer, share, zoom)
         views.append(watch.settle() * 1e3)
+    spent = (time.process_time() - spent) / VIEWS
     rate = drag(viewer)
     found = {
         "open": opened,
         "again": again,
         "view": float(np.median(views)),
         "longest view": max(views),
+        "cpu": spent * 1e3,
         "drag": rate,
         "freeze": max(watch.gaps_ms),
         "memory": resident_mb(peak=True) - before,
@@ -196,6 +204,7 @@ COLUMNS = {
     "again": ("again s", 8, 2),
     "view": ("view ms", 8, 0),
     "longest view": ("longest", 8, 0),
+    "cpu": ("cpu ms", 8, 0),
     "drag": ("drag /s", 8, 1),
     "freeze": ("freeze ms", 10, 0),
     "memory": ("memory MB", 10, 0),
@@ -207,7 +216,7 @@ def report(slide: Path, peers: str, rounds: int) -> None:
     answers: dict[str, list[dict[str, float] | str]] = {name: [] for name in VIEWERS}
     for _ in range(rounds):
         for name in VIEWERS:
-            answers[name].append(ask(sys.executable if name.startswith("ours") else peers, name, slide))
+            answers[name].append(ask(sys.executable if name in OURS else peers, name, slide))
     print(f"\n{slide.name}, best of {rounds} rounds")
     print(" " * 26 + "".join(f"{title:>{width}}" for title, width, _ in COLUMNS.values()))
     for name, found in answers.items():
