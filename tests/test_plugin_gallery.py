@@ -28,6 +28,8 @@ from napari_gimp.plugin.marks import (
     label_at,
     marked,
     relabelled,
+    sound_marks,
+    with_labels_of,
 )
 from napari_gimp.plugin.picks import PickSettings, Ranking, first_patches, pick, rankings
 from napari_gimp.plugin.places import MARKS
@@ -87,6 +89,8 @@ def test_the_words_of_a_pick_say_what_hangs_there() -> None:
     title = f"Most attended: 3 of {len(picks.prediction.grid)} patches, at least 2 patch sides apart, 128 µm a side"
     assert picks.title == f"{title}; partial result, 40% of the slide's patches"
     assert "the model was trained on synthetic cases: no evidence about patients" in sheet_notes(picks)
+    asked = replace(picks.prediction, provenance={"what_if_label": "what-if: TP53 silenced"})
+    assert sheet_notes(replace(picks, prediction=asked))[0] == "what-if: TP53 silenced"
 
 
 def test_marks_are_plain_data_one_label_a_patch() -> None:
@@ -100,6 +104,15 @@ def test_marks_are_plain_data_one_label_a_patch() -> None:
     assert [mark["label"] for mark in marked(marks, grid, [1], "")] == ["stroma"]
     assert colour_of("stroma", DEFAULT_LABELS) == LABEL_COLOURS[1]
     assert colour_of("gone", DEFAULT_LABELS) == OTHER_COLOUR
+
+
+def test_marks_of_a_damaged_file_are_taken_as_far_as_they_are_sound() -> None:
+    good = {"yx": [1, 2], "size_yx": [8.0, 8.0], "label": "cartilage"}
+    bad = [None, {}, {**good, "yx": 3}, {**good, "size_yx": [0, 8]}, {**good, "label": ""}, {**good, "yx": ["a", 2]}]
+    marks = sound_marks([*bad, good])
+    assert marks == [good]
+    assert with_labels_of(DEFAULT_LABELS, marks) == [*DEFAULT_LABELS[:4], "cartilage"]
+    assert with_labels_of(["cartilage"], marks) == ["cartilage"]
 
 
 @pytest.mark.parametrize("named", [False, True])

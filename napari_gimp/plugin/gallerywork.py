@@ -81,6 +81,8 @@ def write_picks(
 def sheet_notes(picks: Picks) -> list[str]:
     """What must be said beside the patches."""
     prediction, notes = picks.prediction, [f"map: {picks.shown.title} ({picks.shown.unit})"]
+    if asked := prediction.provenance.get("what_if_label"):
+        notes.insert(0, str(asked))
     if picks.ranking.end == "random":
         notes.append("picked by chance, the numbers are the map's")
     if prediction.synthetic:

@@ -7,7 +7,7 @@ it is still there after another run, and in another program.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -57,3 +57,28 @@ def centres(marks: Sequence[Mark]) -> Float[np.ndarray, "n 2"]:
 def colour_of(label: str, labels: Sequence[str]) -> str:
     """A label's colour: that of its place in the list."""
     return LABEL_COLOURS[labels.index(label) % len(LABEL_COLOURS)] if label in labels else OTHER_COLOUR
+
+
+def sound_marks(stored: Iterable[Any]) -> list[Mark]:
+    """The marks among what a file holds; what is none is left out."""
+    return [mark for entry in stored if (mark := _sound(entry)) is not None]
+
+
+def _sound(entry: Any) -> Mark | None:
+    try:
+        (y, x), (height, width), label = entry["yx"], entry["size_yx"], str(entry["label"])
+        mark = Mark(yx=[int(y), int(x)], size_yx=[float(height), float(width)], label=label)
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return None
+    return mark if label and all(np.isfinite(side) and side > 0 for side in mark["size_yx"]) else None
+
+
+def with_labels_of(labels: Sequence[str], marks: Sequence[Mark]) -> list[str]:
+    """The labels with those that marks have and the list lacks, in the place of labels that no mark has, last first."""
+    used = {mark["label"] for mark in marks}
+    found = list(labels)
+    free = [k for k, label in enumerate(labels) if label not in used]
+    for label in sorted(used - set(labels)):
+        if free:
+            found[free.pop()] = label
+    return found

@@ -12,7 +12,7 @@ import numpy as np
 from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.host import slide_layers, slide_of
 from napari_gimp.plugin.layers import TAG, LayerTuple, placement, tag
-from napari_gimp.plugin.marks import Mark, centres, colour_of
+from napari_gimp.plugin.marks import Mark, centres, colour_of, with_labels_of
 from napari_gimp.types import Prediction, SlideFacts
 
 CHOSEN, MARKS = "chosen patch", "marks"
@@ -73,6 +73,7 @@ def _show_marks(desk: Desk, identity: str) -> None:
     if facts is None or not marks:
         desk.canvas.drop(lambda plate: plate["slide"] == identity and plate["role"] == MARKS)
         return
+    desk.labels[:] = with_labels_of(desk.labels, [mark for each in desk.marks.values() for mark in each])
     layer = marks_layer(marks, desk.labels, facts)
     desk.canvas.put(layer, **{key: layer[1][key] for key in ("features", "size", "face_color")})
 

@@ -89,7 +89,8 @@ class Inspector(Dock):
         else:
             self._facts = PatchFacts(result, 1 if origin is None else origin.choices.members)
             chosen = None if self._corner is None else PatchIndex(result.grid).of_corner(self._corner)
-        self.face.notice.setText(NO_RESULT if result is None else HOW)
+        asked = "" if result is None else str(result.provenance.get("what_if_label", ""))
+        self.face.notice.setText(NO_RESULT if result is None else f"{asked} {HOW}".strip())
         self._show_surprising()
         self._chosen = chosen
         self._show_lines()
