@@ -299,9 +299,10 @@ def test_regions_called_after_their_layer_go_out_without_the_slides_name(tmp_pat
 
 def test_an_import_is_a_layer_of_the_slide_with_notes(tmp_path: Path) -> None:
     write_geojson(tmp_path / "x.geojson", [Region(box(-50, 0, 50, 100), "half out", "Stroma")])
-    imported = result_of(import_regions(tmp_path / "x.geojson", FACTS))
+    imported = result_of(import_regions(tmp_path / "x.geojson", FACTS, {"Stroma": (1, 2, 3)}))
     assert imported.layer.name == "x"
     assert words(imported.layer, "classification") == ["Stroma"]
+    assert outlines(imported.layer)[0].colour == (1, 2, 3)
     assert "at most 50 %" in imported.notes[0]
     (row,) = RegionMemory().rows(outlines(imported.layer), FACTS, RESULT)
     assert row.region.polygon.equals(read_geojson(tmp_path / "x.geojson")[0].polygon)

@@ -33,6 +33,11 @@ class RegionClasses:
         """All classes."""
         return tuple(self._colours)
 
+    @property
+    def colours(self) -> dict[str, Colour]:
+        """Class -> colour, a copy."""
+        return dict(self._colours)
+
     def colour(self, name: str | None) -> Colour:
         """The colour of a class, or of regions without one."""
         return self._colours.get(name or "", NO_CLASS_COLOUR)

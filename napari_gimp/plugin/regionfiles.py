@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from napari.layers import Layer, Shapes
 from napari_gimp.files import write_text_whole
 from napari_gimp.plugin.annotations import shapes_layer
 from napari_gimp.plugin.regionrows import Row
-from napari_gimp.regions import Region, fitting_notes, read_regions, write_geojson, write_imagescope
+from napari_gimp.regions import Colour, Region, fitting_notes, read_regions, write_geojson, write_imagescope
 from napari_gimp.regions.table import csv_table
 from napari_gimp.settings import InputError
 from napari_gimp.types import Progress, SlideFacts
@@ -81,8 +81,13 @@ def export_regions(
     return path
 
 
-def import_regions(path: Path, facts: SlideFacts) -> Generator[Progress, None, Imported]:
+def import_regions(path: Path, facts: SlideFacts, classes: Mapping[str, Colour]) -> Generator[Progress, None, Imported]:
     """Read a file of regions as a layer on a slide; the layer is made here, since that takes napari long.
+
+    Parameters
+    ----------
+    classes
+        Colours of regions to which the file gives a class and no colour.
 
     Raises
     ------
@@ -92,7 +97,10 @@ def import_regions(path: Path, facts: SlideFacts) -> Generator[Progress, None, I
     yield Progress("reading regions", 0, 1, "file")
     found = read_regions(path)
     yield Progress("drawing regions", 0, len(found.regions), "regions")
-    layer = Layer.create(*shapes_layer(found.regions, facts, path.stem))
+    coloured = [
+        replace(region, colour=region.colour or classes.get(region.classification or "")) for region in found.regions
+    ]
+    layer = Layer.create(*shapes_layer(coloured, facts, path.stem))
     if not isinstance(layer, Shapes):
         raise InputError(f"{path.name}: expected regions.")
     return Imported(layer, (*found.notes, *fitting_notes(found, facts.shape_yx, facts.mpp_yx)))

@@ -172,9 +172,9 @@ class Keeper:
         bare = [item.colour == NO_CLASS_COLOUR for item in found]
         pairs = zip(found, bare, strict=True)
         self.classes.meet((item.classification, None if without else item.colour) for item, without in pairs)
-        for k, item in enumerate(found):
-            if bare[k] and item.classification:
-                paint(layer, [k], colour_name(self.classes.colour(item.classification)))
+        for name in {item.classification for item in found} - {""}:
+            members = [k for k, item in enumerate(found) if bare[k] and item.classification == name]
+            paint(layer, members, colour_name(self.classes.colour(name)))
 
     def edited(self, layer: Shapes, action: str, shapes: Sequence[int]) -> None:
         """After an edit on the canvas: what napari leaves undone is done, then it is remembered."""

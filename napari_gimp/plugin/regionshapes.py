@@ -30,6 +30,8 @@ def write(layer: Shapes, column: str, texts: Sequence[str]) -> None:
 
 def paint(layer: Shapes, shapes: Sequence[int], colour: Any) -> None:
     """Colour the outlines of some shapes; what is selected, and the colour of the next shape, stay so."""
+    if not len(shapes):
+        return
     before, next_one = set(layer.selected_data), layer.current_edge_color
     layer.selected_data = set(shapes)
     layer.current_edge_color = colour

@@ -56,6 +56,11 @@ class ClassList(QWidget):
             silently(self.list, partial(self.list.addItem, item))
         self.list.setCurrentRow(min(row, len(classes) - 1))
 
+    def show_again(self) -> None:
+        """The names as they were before one was typed."""
+        for row, name in enumerate(self._names):
+            silently(self.list, partial(self.list.item(row).setText, name))
+
     def edit(self, name: str) -> None:
         """Let the user type another name for a class."""
         row = self._names.index(name)

@@ -23,7 +23,7 @@ from napari_gimp.plugin.parts import silently
 
 NAME, CLASS, FIRST_NUMBER = 0, 1, 2
 NO_CLASS = "no class"
-SWATCH_PX, LEAST_PX = 12, 110
+SWATCH_PX, LEAST_PX, ROOM_PX = 12, 110, 8
 EDIT_TIP = "Click: go there. Double-click, or F2: {}."
 HEADINGS = (("region", EDIT_TIP.format("type another name")), ("class", EDIT_TIP.format("choose or type a class")))
 
@@ -93,7 +93,8 @@ class RegionTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed)
         self.setIconSize(QSize(SWATCH_PX, SWATCH_PX))
         self.verticalHeader().setVisible(False)
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + ROOM_PX)
         self.horizontalHeader().setHighlightSections(False)
         self.setItemDelegateForColumn(CLASS, _ClassChoice(self))
         self.setMinimumHeight(LEAST_PX)
@@ -118,7 +119,9 @@ class RegionTable(QTableWidget):
     def set_lines(self, lines: Sequence[Line]) -> None:
         """Show rows; only cells that changed are touched, so that one that is being typed in stays open."""
         fresh = len(lines) != len(self._lines)
+        self.setUpdatesEnabled(False)
         silently(self, lambda: self._fill(lines))
+        self.setUpdatesEnabled(True)
         self._lines = list(lines)
         if fresh:
             self._fit()
@@ -163,8 +166,8 @@ class RegionTable(QTableWidget):
 
     def _fit(self) -> None:
         self.resizeColumnsToContents()
-        for column in (NAME, CLASS):
-            self.setColumnWidth(column, min(150, max(84, self.columnWidth(column))))
+        for column, least in ((NAME, 84), (CLASS, 116)):
+            self.setColumnWidth(column, min(160, max(least, self.columnWidth(column))))
 
     def _edited(self, item: QTableWidgetItem) -> None:
         line = self._lines[item.row()] if item.row() < len(self._lines) else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import napari.viewer
+import numpy as np
 from napari.layers import Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout
@@ -21,17 +22,16 @@ from napari_gimp.plugin.regionfiles import Imported, export_regions, import_regi
 from napari_gimp.plugin.regionkeeper import keeper_of
 from napari_gimp.plugin.regionrows import Outline, RegionMemory, Row, cells, columns, summary
 from napari_gimp.plugin.regionshapes import draw_lines, outlines
+from napari_gimp.plugin.wiring.regionclasses import ClassEdits
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, SlideFacts
-
-import numpy as np  # isort: skip
 
 EVERY_MS = 80
 """The table follows the mouse this often."""
 AT_ONCE_MS = 12
 """What is expected to take longer is computed in a worker."""
-MOST_OF_A_REGION = 1.5
-"""A region that is gone to fills a third of the window at this width, at least that of a patch."""
+CLOSE = 1.5
+"""A region that is gone to fills half of the window: this times the third that `Canvas.go_to` gives to a width."""
 
 
 class Regions(Dock):
@@ -43,6 +43,7 @@ class Regions(Dock):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.face)
+        self.classes = ClassEdits(self.face, self.keeper, lambda sentence: self._say([sentence]))
         self.errands, self.files = Errands(self.desk), Errands(self.desk)
         self.rows: list[Row] = []
         self._places: list[tuple[Shapes, int]] = []
@@ -65,14 +66,9 @@ class Regions(Dock):
         face.exported.connect(self.save)
         face.deleted.connect(self._delete)
         face.stepped.connect(self._step)
-        face.new_class.connect(lambda name: self.keeper.draw_as(self._slide, name))
         face.table.chosen.connect(self.go_to)
         face.table.named.connect(self._name)
         face.table.classed.connect(self._class)
-        face.classes.added.connect(self._add_class)
-        face.classes.renamed.connect(self._rename_class)
-        face.classes.recoloured.connect(self._recolour_class)
-        face.classes.removed.connect(self._remove_class)
         for end in (self.errands.end, self.files.end):
             self.destroyed.connect(end)
             self.desk.before_closing.append(end)
@@ -134,7 +130,7 @@ class Regions(Dock):
     ) -> None:
         face = self.face
         self.rows, self._places = rows, [places[row.outline] for row in rows]
-        self._show_classes()
+        self.classes.show()
         face.table.set_columns(columns(result))
         face.table.set_lines(
             [
@@ -152,10 +148,6 @@ class Regions(Dock):
         face.set_lines(facts is not None, bool(rows))
         history = self.keeper.history(self._edited_layer())
         face.set_steps(history is not None and history.can_undo, history is not None and history.can_redo)
-
-    def _show_classes(self) -> None:
-        classes = self.keeper.classes
-        self.face.set_classes([(name, classes.colour(name)) for name in classes.names], self.keeper.new_class)
 
     def _is_selected(self, layer: Shapes, shape: int) -> bool:
         return layer is self.keeper.viewer_layers.selection.active and shape in layer.selected_data
@@ -199,7 +191,7 @@ class Regions(Dock):
         } | {shape}
         x0, y0, x1, y1 = self.rows[row].region.polygon.bounds
         (top, left), (bottom, right) = slide_to_world(np.array([[y0, x0], [y1, x1]]), facts.mpp_yx)
-        width = max(right - left, bottom - top) / MOST_OF_A_REGION
+        width = max(right - left, bottom - top) / CLOSE
         self.desk.canvas.go_to(((top + bottom) / 2, (left + right) / 2), width)
 
     def _name(self, row: int, name: str) -> None:
@@ -230,41 +222,14 @@ class Regions(Dock):
         if layer is not None:
             self.keeper.step(layer, by)
 
-    def _add_class(self) -> None:
-        names = self.keeper.classes.names
-        name = self.keeper.classes.add(next(n for k in range(1, len(names) + 2) if (n := f"class {k}") not in names))
-        self._show_classes()
-        self.face.classes.edit(name)
-
-    def _rename_class(self, old: str, new: str) -> None:
-        if self._sane(lambda: self.keeper.classes.rename(old, new)):
-            self.keeper.reclass(self._slide, old, new.strip())
-        self._soon()
-
-    def _recolour_class(self, name: str, colour: tuple[int, int, int]) -> None:
-        self.keeper.classes.recolour(name, colour)
-        self.keeper.reclass(self._slide, name, name)
-        self._soon()
-
-    def _remove_class(self, name: str) -> None:
-        self.keeper.classes.remove(name)
-        self.keeper.reclass(self._slide, name, "")
-        self._soon()
-
-    def _sane(self, act: Callable[[], object]) -> bool:
-        try:
-            act()
-        except InputError as error:
-            self._say([str(error)])
-            return False
-        return True
-
     def load(self, path: Path) -> None:
         """Read a file of regions as a layer on the chosen slide."""
         facts = self._slide
         if facts is not None:
             self._say([f"Reading {path.name} …"])
-            self.files.start(import_regions, path, facts, returned=self._take, errored=self._failed)
+            self.files.start(
+                import_regions, path, facts, self.keeper.classes.colours, returned=self._take, errored=self._failed
+            )
 
     def _take(self, imported: Imported) -> None:
         facts = self._slide
