@@ -93,11 +93,17 @@ class GeneTable:
     @cached_property
     def groups(self) -> tuple[str, ...]:
         """The groups of each gene, in words."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, str] = {}
         for group in self.prediction.groups:
             for gene in dict.fromkeys(group.genes):
-                found.setdefault(gene, []).append(group.name)
-        return tuple(", ".join(found.get(gene, ())) for gene in self.prediction.genes)
+                found[gene] = f"{found[gene]}, {group.name}" if gene in found else group.name
+        return tuple(found.get(gene, "") for gene in self.prediction.genes)
+
+    @cached_property
+    def _members(self) -> tuple[Int[np.ndarray, " n"], ...]:
+        """Which genes stand in each group."""
+        place = {gene: k for k, gene in enumerate(self.prediction.genes)}
+        return tuple(np.array([place[gene] for gene in dict.fromkeys(g.genes)], int) for g in self.prediction.groups)
 
     @cached_property
     def _folded(self) -> tuple[str, ...]:
@@ -148,11 +154,10 @@ class GeneTable:
 
     def group_bars(self, of: str) -> tuple[Bar, ...]:
         """What the genes of each group add together, largest first; a gene in several groups counts in each."""
-        place = {gene: k for k, gene in enumerate(self.prediction.genes)}
         added, attended = self.attribution(of), self.prediction.group_attention
         bars = []
         for k, group in enumerate(self.prediction.groups):
-            members = [place[gene] for gene in dict.fromkeys(group.genes)]
+            members = self._members[k]
             share = "" if attended is None else f", attention {attended[k]:.0%}"
             bars.append(Bar(group.name, float(added[members].sum()), f"{len(members)} genes{share}"))
         return tuple(sorted(bars, key=lambda bar: -abs(bar.value)))
