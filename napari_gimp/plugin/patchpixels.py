@@ -137,7 +137,7 @@ def read_thumbnails(
     yield Progress("reading patches", 0, len(patches))
     slide, wanted = handle.get(path, identity), np.sort(np.asarray(patches, np.int64))
     found: dict[int, np.ndarray] = {}
-    for batch in read_patches(slide, grid.take(wanted), THUMBNAIL_PX, batch_size=8, threads=THREADS):
+    for batch in read_patches(slide, grid.take(wanted), THUMBNAIL_PX, batch_size=8, threads=THREADS, of=len(grid)):
         found |= {int(wanted[k]): pixels for k, pixels in zip(batch.index.tolist(), batch.pixels, strict=True)}
         yield Progress("reading patches", len(found), len(patches))
     return found

@@ -63,7 +63,7 @@ def _show_again(desk: Desk) -> None:
         return
     there = desk.canvas.find(tag(MARKS, slide))
     scale = placement((0, 0), (1, 1), slide.mpp_yx)["scale"]
-    if there is None or tuple(there.scale) != scale:
+    if there is None or not np.allclose(there.scale, scale, rtol=1e-6):
         desk.canvas.soon(partial(_show_marks, desk, slide.identity))
 
 

@@ -26,6 +26,12 @@ ICON_PX, BAND_PX = 116, 20
 BLANK = "#3a3f4a"
 LABEL_KEYS = (Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_3, Qt.Key.Key_4, Qt.Key.Key_5)
 NO_LABEL_KEYS = (Qt.Key.Key_0, Qt.Key.Key_Delete, Qt.Key.Key_Backspace)
+KEYS = {
+    "1 … 5": "In the gallery: mark the selected patches with a label.",
+    "0": "In the gallery: take the labels of the selected patches away.",
+    "Enter": "In the gallery: go to the selected patch.",
+}
+"""Key -> what it does, for a help dialog."""
 LIST_TIP = "Click: go there and choose it. Ctrl or Shift: select several. Keys 1 to 5 mark, 0 takes the mark away."
 
 
