@@ -248,6 +248,13 @@ def test_a_click_on_a_row_goes_there_and_delete_removes_it(bench: Bench, tmp_pat
     bench.press("undo")
     bench.settle()
     assert sorted(bench.column(NAME)) == ["r100", "r1700", "r900"]
+    bench.click(0, AREA)
+    bench.bot.keyClick(bench.table, Qt.Key.Key_Delete)
+    bench.settle()
+    assert sorted(bench.column(NAME)) == ["r1700", "r900"]
+    bench.bot.keyClick(bench.table, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    bench.settle()
+    assert sorted(bench.column(NAME)) == ["r100", "r1700", "r900"]
 
 
 def test_what_is_selected_on_the_slide_is_marked_in_the_table(bench: Bench) -> None:
@@ -409,12 +416,16 @@ def test_a_polygon_that_shrinks_to_nothing_takes_its_name_along(bench: Bench) ->
     bench.drag((1000, 300), (1500, 700))
     (layer,) = bench.layers()
     layer.add_polygons([np.array([[1000, 300], [1400, 300], [1400, 900]])])
-    layer.mode = "vertex_remove"
     bench.settle()
     assert bench.column(NAME) == ["region 1", "region 2", "region 3"]
-    layer.features = {**layer.features, "name": ["a", "b", "c"]}
+    layer.selected_data = {2}
+    layer.mode = "vertex_remove"
     bench.bot.mouseMove(bench.canvas, bench.screen(300, 1400))
     bench.bot.wait(30)
     bench.bot.mouseClick(bench.canvas, Qt.MouseButton.LeftButton, pos=bench.screen(300, 1400))
     bench.settle()
-    assert len(layer.data) == len(layer.features) == len(layer.edge_color)
+    assert bench.column(NAME) == ["region 1", "region 2"]
+    assert len(layer.data) == len(layer.features) == len(layer.edge_color) == 2
+    bench.press("undo")
+    bench.settle()
+    assert bench.column(NAME) == ["region 1", "region 2", "region 3"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QAction
+from qtpy.QtGui import QAction, QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -60,9 +60,9 @@ class RegionsFace(QScrollArea):
         self.freehand = _button("draw", "Draw", "Draw a region freehand: press on the slide, draw, release.")
         self.tool = _button("tools", "Tools", "Other ways to draw, and to move, resize and reshape regions.")
         self.layer = _button("layer", "New layer", "Begin another layer of regions on this slide.")
-        self.undo = _button("undo", "Undo", "Take back the last edit of a region (Ctrl+Z on the slide).")
-        self.redo = _button("redo", "Redo", "Do again what was taken back (Ctrl+Shift+Z on the slide).")
-        self.delete = _button("delete", "Delete", "Delete the regions marked in the table (Del on the slide).")
+        self.undo = _button("undo", "Undo", "Take back the last edit of a region (Ctrl+Z, here or on the slide).")
+        self.redo = _button("redo", "Redo", "Do again what was taken back (Ctrl+Shift+Z).")
+        self.delete = _button("delete", "Delete", "Delete the regions marked in the table (Del).")
         self.load = _button("import", "Import…", "Regions from GeoJSON (QuPath) or XML (Aperio ImageScope).")
         self.save = _button("export", "Export…", "All regions of this slide, or the table, as a file.")
         self.named = QCheckBox("with the slide's name", objectName="regions.named")
@@ -125,6 +125,12 @@ class RegionsFace(QScrollArea):
         self.redo.clicked.connect(lambda _: self.stepped.emit(1))
         self.delete.clicked.connect(lambda _: self.deleted.emit(self.table.chosen_rows()))
         self.load.clicked.connect(lambda _: self._ask_what())
+        for keys, act in (
+            ("Ctrl+Z", self.undo.click),
+            ("Ctrl+Shift+Z", self.redo.click),
+            (QKeySequence(QKeySequence.StandardKey.Delete), self.delete.click),
+        ):
+            QShortcut(QKeySequence(keys), self, act, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self.as_class.textActivated.connect(lambda text: self.new_class.emit("" if text == NO_CLASS else text))
 
     def _ask_what(self) -> None:

@@ -162,7 +162,9 @@ class Regions(Dock):
         layers = self.keeper.layers(self._slide)
         layer = self._edited_layer() or (layers[-1] if layers else self._new_layer())
         if layer is not None:
-            self.keeper.viewer_layers.selection.active = layer
+            layers_now = self.keeper.viewer_layers
+            layers_now.move(layers_now.index(layer), len(layers_now))  # a map would lie over what is drawn
+            layers_now.selection.active = layer
             layer.visible, layer.mode = True, tool
 
     def _new_layer(self) -> Shapes | None:
@@ -181,22 +183,21 @@ class Regions(Dock):
 
     def go_to(self, row: int) -> None:
         """Look at a region and select it on the slide."""
-        facts = self._slide
-        if facts is None or row >= len(self.rows):
+        facts, places = self._slide, self._by_layer([row])
+        if facts is None or not places:
             return
-        layer, shape = self._places[row]
+        layer, (shape,) = places[0]
         self.keeper.viewer_layers.selection.active = layer
-        layer.selected_data = {
-            self._places[k][1] for k in self.face.table.chosen_rows() if self._places[k][0] is layer
-        } | {shape}
+        marked = dict(self._by_layer(self.face.table.chosen_rows()))
+        layer.selected_data = {shape, *marked.get(layer, ())}
         x0, y0, x1, y1 = self.rows[row].region.polygon.bounds
         (top, left), (bottom, right) = slide_to_world(np.array([[y0, x0], [y1, x1]]), facts.mpp_yx)
         width = max(right - left, bottom - top) / CLOSE
         self.desk.canvas.go_to(((top + bottom) / 2, (left + right) / 2), width)
 
     def _name(self, row: int, name: str) -> None:
-        layer, shape = self._places[row]
-        self.keeper.set_name(layer, shape, name.strip())
+        for layer, shapes in self._by_layer([row]):
+            self.keeper.set_name(layer, shapes[0], name.strip())
 
     def _class(self, row: int, name: str) -> None:
         """The class of a region, and of all that are marked with it; one that was typed joins the list."""
@@ -213,7 +214,10 @@ class Regions(Dock):
             self.keeper.remove(layer, shapes)
 
     def _by_layer(self, rows: Sequence[int]) -> list[tuple[Shapes, list[int]]]:
+        """Where regions are; without those that went since the table was filled."""
         places = [self._places[row] for row in rows if row < len(self._places)]
+        there = self.keeper.layers(self._slide)
+        places = [(layer, shape) for layer, shape in places if layer in there and shape < len(layer.data)]
         layers = list(dict.fromkeys(layer for layer, _ in places))
         return [(layer, [shape for a, shape in places if a is layer]) for layer in layers]
 
