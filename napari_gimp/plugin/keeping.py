@@ -53,6 +53,11 @@ def find(request: Request) -> Generator[Progress, None, Prediction | None]:
     """The kept result of a request, None where there is none."""
     yield Progress("looking for the result", 0, 1, "file")
     yield from job.the_pipeline()
+    return found(request)
+
+
+def found(request: Request) -> Prediction | None:
+    """The kept result of a request, None where there is none. After `job.the_pipeline`; raises as `key_of`."""
     key = key_of(request)
     return None if key is None else kept.find_prediction(results_folder(request.choices), key)
 

@@ -39,15 +39,16 @@ class Restoring:
     The callbacks are lambdas: Qt holds no method's object, and nobody else holds this one.
     """
 
-    def __init__(self, desk: Desk, saving: Autosave, state: SessionState) -> None:
-        self.desk, self.saving, self.state = desk, saving, state
+    def __init__(self, desk: Desk, saving: Autosave, state: SessionState, keep_choices: bool = False) -> None:
+        self.desk, self.saving, self.state, self.keep_choices = desk, saving, state, keep_choices
         self.viewer = desk.viewer
 
     def begin(self, widget: Any) -> None:
         """Slides, choices and marks; the rest follows."""
         self.widget = widget
         self._give_sizes()
-        show_choices(widget, self.state)
+        if not self.keep_choices:
+            show_choices(widget, self.state)
         self._choose(self.state.chosen)
         self._put_marks()
         QTimer.singleShot(LOOK_AFTER_MS, lambda: self._put_view())
@@ -111,7 +112,8 @@ class Restoring:
         if self.state.tissue is not None:
             self.widget.tissue.choose(self.state.tissue)
             self.saving.came_back(tissue=None)
-        self.widget.inputs.when_read(lambda: self._find_result())
+        if not self.keep_choices:
+            self.widget.inputs.when_read(lambda: self._find_result())
 
     def _find_result(self) -> None:
         """Everything that the result hangs on is there: look for it on the disk."""

@@ -77,8 +77,14 @@ def continue_session() -> None:
         restore(viewer, found)
 
 
-def restore(viewer: napari.viewer.Viewer, session: Path) -> None:
-    """Put a session back; whatever cannot be is said in a sentence each and stays in the file."""
+def restore(viewer: napari.viewer.Viewer, session: Path, *, keep_choices: bool = False) -> None:
+    """Put a session back; whatever cannot be is said in a sentence each and stays in the file.
+
+    Parameters
+    ----------
+    keep_choices
+        Leave profile, checkpoint and parameters in the panel as they are, and look for no result.
+    """
     desk, widget = desk_of(viewer), panel_of(viewer)
     saving = autosave_of(desk)
     try:
@@ -93,13 +99,13 @@ def restore(viewer: napari.viewer.Viewer, session: Path) -> None:
     state, places, lost = _located(desk, opened.state, notes)
     if places:
         saving.hand_over()
-        _clear(viewer)
+        clear(viewer)
         claim = claim_again(session, cache, own=not opened.newer)
         notes += claim.notes
         for place in places:
             viewer.open(str(place), plugin=PLUGIN)
         saving.adopt(claim, state)
-        Restoring(desk, saving, state).begin(widget)
+        Restoring(desk, saving, state, keep_choices).begin(widget)
     tell(desk, notes, lost)
 
 
@@ -110,7 +116,7 @@ def _aside(opened: Opened, cache: Path) -> tuple[str, ...]:
     return (f"The damaged file is kept as {kept.name}.",)
 
 
-def _clear(viewer: napari.viewer.Viewer) -> None:
+def clear(viewer: napari.viewer.Viewer) -> None:
     """Another session takes this one's place: its slides, results and drawings go."""
     for layer in list(viewer.layers):
         if slide_of(layer) is not None or TAG in layer.metadata or is_users(layer):
