@@ -77,7 +77,7 @@ class Canvas:
         if kind == "shapes":
             present.features = attributes["features"]
         for name, value in {**{key: attributes[key] for key in UPDATED}, **always}.items():
-            setattr(present, name, value)
+            _set(present, name, value)
 
     def find(self, tag: dict[str, Any]) -> Layer | None:
         """The layer with this name plate."""
@@ -125,6 +125,19 @@ class Canvas:
         order = self.viewer.dims.order  # the slide may stand on its side
         self.viewer.scene.camera.center = centre[::-1] if order[-1] < order[-2] else centre
         self.viewer.scene.camera.zoom = min(self.viewer.canvas.size) / (3 * width)
+
+
+def _set(layer: Layer, name: str, value: Any) -> None:
+    """Set what differs: napari draws a layer again after every setting, also after one that changes nothing."""
+    present = getattr(layer, name)
+    if name == "colormap":
+        same = present.name == (value["name"] if isinstance(value, dict) else value)
+    elif name == "metadata":
+        same = False
+    else:
+        same = bool(np.all(present == value)) if isinstance(value, tuple | np.ndarray) else present == value
+    if not same:
+        setattr(layer, name, value)
 
 
 def _show_colorbar(layer: Image) -> None:

@@ -175,7 +175,12 @@ def _map_layer(
 
 def top_patches(shown: PatchMap, count: int) -> Int[np.ndarray, " n"]:
     """Indices of the patches with the largest numbers of a map, best first."""
-    return np.argsort(-shown.values, kind="stable")[:count]
+    values, count = -shown.values, min(count, len(shown.values))
+    if not count:
+        return np.empty(0, np.int64)
+    last = np.partition(values, count - 1)[count - 1]
+    candidates = np.flatnonzero(values <= last)
+    return candidates[np.argsort(values[candidates], kind="stable")][:count]
 
 
 def top_layer(prediction: Prediction, shown: PatchMap, view: ViewSettings) -> LayerTuple:
