@@ -258,7 +258,7 @@ def test_identifiers_stand_there_only_when_allowed(tmp_path: Path):
     named = case_of(prediction, identifiers={"Patient": "Jane"})
     hidden = replace(named, allow_names=False, veil=veil_of(prediction, salt=b""))
     for case, seen in ((named, True), (hidden, False)):
-        html, _ = write_report(case, tmp_path / str(seen))
+        (html,) = write_report(case, tmp_path / f"{seen}.html")
         assert ("Jane" in html.read_text()) is seen
         assert ("slide-1" in html.read_text()) is seen
     with pytest.raises(InputError, match="expected a veil"):

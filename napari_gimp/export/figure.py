@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from napari_gimp.export.drawing import View, draw_outline, draw_slide, draw_values, hex_of, view_of
 from napari_gimp.export.omezarr import channels_of
 from napari_gimp.export.overlay import TOP_COLOUR, top_regions
-from napari_gimp.export.plain import NOTICE
+from napari_gimp.export.plain import NOTICE, question
 from napari_gimp.files import appearing
 from napari_gimp.regions import Colour, Region
 from napari_gimp.types import Modality, Prediction, against_others
@@ -107,7 +107,7 @@ def _words(figure: Figure, prediction: Prediction) -> None:
     for modality in (prediction.modality, *(m for m in prediction.probabilities if m != prediction.modality)):
         pairs = zip(prediction.classes, prediction.probabilities[modality], strict=True)
         lines.append(f"{INPUTS[modality]}: " + ",  ".join(f"{name} {value:.2f}" for name, value in pairs))
-    asked = str(prediction.provenance.get("what_if_label", ""))
+    asked = question(prediction).get("what_if", "")
     figure.suptitle("\n".join((*textwrap.wrap(asked, 110)[:2], *lines[:4])), fontsize=10)
     caution = f"{NOTICE}; genes never move attention or reconstruction"
     if prediction.synthetic:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from ome_zarr.format import FormatV05
 from ome_zarr.writer import add_metadata, write_multiscales_metadata
 
-from napari_gimp.export.plain import NOTICE
+from napari_gimp.export.plain import NOTICE, question
 from napari_gimp.files import appearing
 from napari_gimp.types import Lattice, Prediction
 
@@ -79,7 +79,8 @@ def _write_image(group: zarr.Group, prediction: Prediction, lattice: Lattice, na
         name=name,
         metadata={"omero": {"channels": [_display(label, values) for label, values in channels.items()]}},
     )
-    group.attrs["napari-gimp"] = {"notice": NOTICE, "synthetic": prediction.synthetic, "slide": prediction.slide.name}
+    said = {"notice": NOTICE, "synthetic": prediction.synthetic, "slide": prediction.slide.name}
+    group.attrs["napari-gimp"] = {**said, **question(prediction)}
 
 
 def _placement(prediction: Prediction, lattice: Lattice) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import shapely
 from jaxtyping import Int
 
 from napari_gimp.export.omezarr import channels_of
-from napari_gimp.export.plain import NOTICE
+from napari_gimp.export.plain import NOTICE, question
 from napari_gimp.files import appearing
 from napari_gimp.regions import Region, to_feature
 from napari_gimp.types import Prediction
@@ -35,6 +35,7 @@ def write_overlay(path: Path, prediction: Prediction, regions: Sequence[Region] 
         "type": "FeatureCollection",
         "notice": NOTICE,
         "synthetic": prediction.synthetic,
+        **question(prediction),
         "features": [
             *_tiles(prediction, np.sort(shown)),
             *(_annotation(prediction, region, number) for number, region in enumerate(top_regions(prediction))),

@@ -13,10 +13,17 @@ from typing import Any
 import numpy as np
 
 from napari_gimp.files import appearing
+from napari_gimp.types import Prediction
 
 NOTICE = "model output, research use only"
 FOLDERS = re.compile(r"(?<![\w.~/\\:])(?:file:/{0,2}|~|[A-Za-z]:)?[/\\]{1,2}(?:[^/\\\s\"',;]+[/\\]+)+")
 """The folders of an absolute path inside a sentence: all but the last name."""
+
+
+def question(prediction: Prediction) -> dict[str, str]:
+    """What was asked of a result that is a what-if, to stand in every file of it; nothing for one that is none."""
+    asked = str(prediction.provenance.get("what_if_label", ""))
+    return {"what_if": asked} if asked else {}
 
 
 def plain(value: Any) -> Any:

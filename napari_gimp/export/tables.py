@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from napari_gimp.export.plain import NOTICE, write_json
+from napari_gimp.export.plain import NOTICE, question, write_json
 from napari_gimp.files import appearing
 from napari_gimp.types import Prediction, against_others
 
@@ -29,7 +29,7 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
         {
             "notice": NOTICE,
             "synthetic": prediction.synthetic,
-            **({"what_if": asked} if (asked := prediction.provenance.get("what_if_label")) else {}),
+            **question(prediction),
             "slide": prediction.slide.name,
             "sample": prediction.sample,
             "classes": prediction.classes,
@@ -194,7 +194,7 @@ def write_run(path: Path, prediction: Prediction, run: Mapping[str, Any]) -> Non
             "notice": NOTICE,
             "format": FORMAT_VERSION,
             "synthetic": prediction.synthetic,
-            **({"what_if": asked} if (asked := prediction.provenance.get("what_if_label")) else {}),
+            **question(prediction),
             "slide": {
                 "name": slide.name,
                 "identity": slide.identity,

@@ -221,8 +221,15 @@ def _flat(found: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{name}.")
         elif value is not None:
-            flat[f"{prefix}{name}"] = f"{value:.6g}" if isinstance(value, float) else value
+            flat[f"{prefix}{name}"] = _brief(value)
     return flat
+
+
+def _brief(value: Any) -> Any:
+    """Numbers with six digits, those of a list too."""
+    if isinstance(value, list):
+        return ", ".join(str(_brief(item)) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def versions(prediction: Prediction) -> dict[str, str]:

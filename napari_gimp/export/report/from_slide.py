@@ -12,7 +12,7 @@ from napari_gimp.slides import Slide, read_patch
 from napari_gimp.slides.tiles import TileError
 from napari_gimp.types import Prediction
 
-MOST_PATCHES = 6
+MOST_PATCHES = 12
 PATCH_PX = 256
 
 

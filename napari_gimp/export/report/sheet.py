@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 
 from napari_gimp.doubt import doubt_sentences
 from napari_gimp.export.drawing import view_of
@@ -20,71 +15,27 @@ from napari_gimp.export.plain import NOTICE
 from napari_gimp.export.report import content, pictures
 from napari_gimp.export.report.case import ReportCase
 from napari_gimp.export.report.content import Table
+from napari_gimp.export.report.paper import HEIGHT, INNER, MARGIN, PER_INCH, Number, Sheet, cut, leading, wrapped
 from napari_gimp.export.report.pictures import SMALL
 from napari_gimp.words import RESEARCH_ONLY
 
-WIDTH, HEIGHT, MARGIN = 8.27, 11.69, 0.5
-INNER = WIDTH - 2 * MARGIN
 LEFT, GAP = 4.3, 0.25
 RIGHT = INNER - LEFT - GAP
 LEAST_SLIDE = 2.7
 HEAD_ONLY = 0.25
-TRIES = ((6, 2.2, 1.58), (4, 1.9, 1.58), (3, 1.7, 1.4), (2, 1.5, 1.3), (2, 1.5, HEAD_ONLY), (2, HEAD_ONLY, HEAD_ONLY))
+PATCHES, PATCH_ROW, IN_ROW = 1.58, 1.38, 6
+TRIES = (
+    (6, 2.2, PATCHES),
+    (4, 1.9, PATCHES),
+    (3, 1.7, 1.4),
+    (2, 1.5, 1.3),
+    (2, 1.5, HEAD_ONLY),
+    (2, HEAD_ONLY, HEAD_ONLY),
+)
 """Rows of a table, heights of genes and patches, roomiest first: the answer and its doubt are never left out."""
 BELOW_SLIDE = 0.62
-MOST_PATCHES, MOST_CLASSES = 6, 4
+MOST_CLASSES = 4
 TINY = 5.5
-Number = int | float
-PER_INCH = 130.0
-"""Characters of DejaVu Sans in an inch, times their size in points: what lines are broken by."""
-
-
-class Sheet:
-    """An A4 page that is filled from the top; all lengths in inches."""
-
-    def __init__(self) -> None:
-        self.figure = Figure(figsize=(WIDTH, HEIGHT))
-        FigureCanvasPdf(self.figure)
-        self.top = MARGIN
-
-    def box(self, left: Number, below: Number, width: Number, height: Number) -> Axes:
-        """Axes at ``left`` of the inner page and ``below`` the filled part."""
-        bottom = HEIGHT - self.top - below - height
-        place = Bbox.from_bounds((MARGIN + left) / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT)
-        axis: Axes = self.figure.add_axes(place.bounds)
-        return axis
-
-    def text(self, left: Number, below: Number, words: str, size: Number, **look: Any) -> None:
-        """Words with their top there, never read as a formula."""
-        x, y = (MARGIN + left) / WIDTH, 1 - (self.top + below) / HEIGHT
-        self.figure.text(x, y, words, fontsize=size, va="top", parse_math=False, **look)
-
-    def lines(self, left: Number, below: Number, lines: Sequence[str], size: Number, width: Number) -> float:
-        """Sentences broken to a width, one under the other; returns the height they take."""
-        broken = [part for line in lines for part in wrapped(line, size, width)]
-        for number, part in enumerate(broken):
-            self.text(left, below + number * leading(size), part, size)
-        return len(broken) * leading(size)
-
-    def title(self, left: Number, below: Number, words: str, width: Number = INNER, size: Number = 8.5) -> None:
-        """The head of a part, in bold, cut to a width."""
-        self.text(left, below, cut(words, 1.2 * size, width), size, weight="bold")
-
-
-def leading(size: Number) -> float:
-    """From line to line, in inches."""
-    return size * 1.32 / 72
-
-
-def cut(words: str, size: Number, width: Number) -> str:
-    """A line cut to a width in inches."""
-    most = int(width * PER_INCH / size)
-    return words if len(words) <= most else f"{words[: most - 1]}…"
-
-
-def wrapped(line: str, size: Number, width: Number) -> list[str]:
-    """A line broken to a width in inches."""
-    return textwrap.wrap(line, max(12, int(width * PER_INCH / size))) or [""]
 
 
 @dataclass(frozen=True)
@@ -111,7 +62,9 @@ def _planned(sheet: Sheet, case: ReportCase, rows: int, genes: Number, patches: 
     patches, foot = patches if case.patches else 0.0, _foot_height(case)
     tables = tuple(max(_table_height(table, rows) for _, table, *_ in row) for row in _tables(case))
     left = HEIGHT - MARGIN - sheet.top - patches - foot - genes - sum(tables)
-    return Plan(rows, genes, patches, tables, foot, min(left, max(_overview_height(case), _answer_height(case))))
+    slide = min(left, max(_overview_height(case), _answer_height(case)))
+    more_rows = min((len(case.patches) - 1) // IN_ROW, int((left - slide) / PATCH_ROW)) if patches > HEAD_ONLY else 0
+    return Plan(rows, genes, patches + more_rows * PATCH_ROW, tables, foot, slide)
 
 
 def write_sheet(path: Path, case: ReportCase) -> None:
@@ -194,18 +147,19 @@ def _answer(sheet: Sheet, case: ReportCase, height: Number) -> None:
 
 def _patches(sheet: Sheet, case: ReportCase, height: Number) -> None:
     """Pictures in a row, each with its number on the slide, its value and its place."""
-    most = MOST_PATCHES if height > HEAD_ONLY else 0
+    rows = 1 + int((height - PATCHES + 0.01) / PATCH_ROW) if height > HEAD_ONLY else 0
+    most = rows * IN_ROW
     sheet.title(0, 0, f"Patches: {case.patches_by or f'most {case.map.title}'}{_rest(len(case.patches), most)}")
-    side = min(height - 0.62, (INNER - 0.1 * (MOST_PATCHES - 1)) / MOST_PATCHES)
-    step = (INNER + 0.1) / MOST_PATCHES
+    step = (INNER + 0.1) / IN_ROW
+    side = min(PATCH_ROW, height - 0.2) - 0.42
     for number, item in enumerate(case.patches[:most]):
-        axis = sheet.box(number * step, 0.2, side, side)
+        left, below = number % IN_ROW * step, 0.2 + number // IN_ROW * PATCH_ROW
+        axis = sheet.box(left, below, side, side)
         axis.imshow(item.pixels, interpolation="antialiased")
         axis.set(xticks=[], yticks=[])
         value, place, label = content.patch_words(case, number)
-        words = [f"{number + 1}: {value}", place, label]
-        for line, part in enumerate(filter(None, words)):
-            sheet.text(number * step, 0.24 + side + line * leading(SMALL), cut(part, SMALL, step), SMALL)
+        for line, part in enumerate(filter(None, (f"{number + 1}: {value}", place, label))):
+            sheet.text(left, below + 0.04 + side + line * leading(SMALL), cut(part, SMALL, step), SMALL)
     sheet.top += height
 
 
