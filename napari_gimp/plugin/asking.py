@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
@@ -17,7 +16,6 @@ from napari_gimp.plugin.newest import Newest
 from napari_gimp.plugin.session import Request
 from napari_gimp.types import Progress
 
-_ASKING: WeakKeyDictionary[Desk, Asking] = WeakKeyDictionary()
 NO_RESULT = "Run GiMP on a slide first."
 PARTIAL = "Known once the whole slide is computed."
 NO_RUN = "Run GiMP again: the model of this result is not loaded."
@@ -96,9 +94,7 @@ class Asking:
 
 def asking_of(desk: Desk) -> Asking:
     """The one of a desk."""
-    if desk not in _ASKING:
-        _ASKING[desk] = Asking(desk)
-    return _ASKING[desk]
+    return desk.part(Asking)
 
 
 def load(origin: Request) -> Generator[Progress, None, Any]:

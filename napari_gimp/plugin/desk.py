@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import napari.viewer
 from napari.utils.notifications import show_error, show_info
 from psygnal import Signal
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_gimp import words
 from napari_gimp.plugin.canvas import Canvas
-from napari_gimp.plugin.faces import ClosingWatch
+from napari_gimp.plugin.faces import ClosingWatch, main_window
 from napari_gimp.plugin.host import attend
 from napari_gimp.plugin.jobs import Jobs
 from napari_gimp.plugin.marks import DEFAULT_LABELS, Mark
@@ -23,6 +24,7 @@ from napari_gimp.plugin.preferences import preferences
 from napari_gimp.plugin.session import Choices, Session
 from napari_gimp.types import Prediction, WhatIf
 
+Part = TypeVar("Part")
 LOG = logging.getLogger("napari_gimp")
 _DESKS: WeakKeyDictionary[napari.viewer.Viewer, Desk] = WeakKeyDictionary()
 
@@ -66,6 +68,7 @@ class Desk:
         self.keys: dict[str, str] = {}
         self.what_if = WhatIf()
         self.before_closing: list[Callable[[], object]] = []
+        self._parts: dict[Any, Any] = {}
         self._closing: ClosingWatch | None = None
         attend(viewer)
 
@@ -95,11 +98,19 @@ class Desk:
         self.keys[key] = meaning
         self.viewer.bind_key(key, lambda _: act() and None, overwrite=True)
 
-    def watch(self, window: QWidget) -> None:
-        """Close with this main window."""
-        if self._closing is None:
+    def part(self, make: Callable[[Desk], Part]) -> Part:
+        """The one of its kind in this window, made when it is first asked for; it goes when the desk does."""
+        if make not in self._parts:
+            self._parts[make] = make(self)
+        part: Part = self._parts[make]
+        return part
+
+    def watch(self, dock: QWidget) -> None:
+        """Close with the main window that this dock is in, and be forgotten with it."""
+        window = main_window(dock)
+        if self._closing is None and isinstance(window, QMainWindow):
             self._closing = ClosingWatch(window, self.close)
-        self._closing.watch(window)
+            window.destroyed.connect(partial(_forget, self.viewer))
 
     def close(self) -> None:
         """End what runs and wait for it; the viewer is about to go."""
@@ -115,6 +126,11 @@ def desk_of(viewer: napari.viewer.Viewer) -> Desk:
     if viewer not in _DESKS:
         _DESKS[viewer] = Desk(viewer)
     return _DESKS[viewer]
+
+
+def _forget(viewer: napari.viewer.Viewer, *_: object) -> None:
+    """A desk holds its viewer: neither would ever go of itself."""
+    _DESKS.pop(viewer, None)
 
 
 class Dock(QWidget):
@@ -143,7 +159,7 @@ class Dock(QWidget):
     def showEvent(self, event: Any) -> None:
         """The main window is known once the dock is in it: its closing ends what runs."""
         super().showEvent(event)
-        self.desk.watch(self.window())
+        self.desk.watch(self)
 
 
 def _let_go(heard: list[tuple[Any, Callable[..., object]]]) -> None:

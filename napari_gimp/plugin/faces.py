@@ -39,22 +39,28 @@ def _show_profile(panel: Panel, chosen: Choices) -> None:
 
 
 class ClosingWatch(QObject):
-    """Calls back before a main window closes."""
+    """Calls back when a main window closes, before its widgets go; not when the user is asked and stays."""
 
-    def __init__(self, parent: QWidget, before: Callable[[], None]) -> None:
-        super().__init__(parent)
+    def __init__(self, window: QWidget, before: Callable[[], None]) -> None:
+        super().__init__(window)
         self._before = before
-        self._window: QWidget | None = None
-
-    def watch(self, window: QWidget) -> None:
-        """Watch this window from now on, and no other."""
-        if self._window is not None and self._window is not window:
-            self._window.removeEventFilter(self)
-        if self._window is not window:
-            self._window = window
-            window.installEventFilter(self)
+        self._asked = False
+        window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Close and watched is self._window:
+        """A program's closing is final; the user's is once the window is hidden."""
+        if event.type() == QEvent.Type.Close:
+            self._asked = event.spontaneous()
+            if not self._asked:
+                self._before()
+        elif event.type() == QEvent.Type.Hide and self._asked and not event.spontaneous():
+            self._asked = False
             self._before()
         return False
+
+
+def main_window(widget: QWidget) -> QWidget:
+    """The window that a widget belongs to, also while its dock floats in one of its own."""
+    while widget.parentWidget() is not None:
+        widget = widget.parentWidget()
+    return widget

@@ -43,6 +43,18 @@ class Worker(WorkerBase):
         super().__init__()
         self.said = Said()
         self._make, self._args = make, args
+        self._heard: list[tuple[Any, Callable[..., object]]] = []
+
+    def tell(self, signal: Any, act: Callable[..., object]) -> None:
+        """Call ``act`` at a signal of this worker, until :meth:`fall_silent`."""
+        signal.connect(act)
+        self._heard.append((signal, act))
+
+    def fall_silent(self) -> None:
+        """Let go of everybody who listens: Qt would keep them, and all that they hold, as long as they hold this."""
+        for signal, act in self._heard:
+            signal.disconnect(act)
+        self._heard.clear()
 
     def work(self) -> Any:
         """Step by step, until the end or until told to quit."""
@@ -76,10 +88,10 @@ class Jobs:
         What to call to end this one worker after its step; its result is then dropped.
         """
         worker = Worker(make, args)
-        worker.said.progress.connect(yielded)
-        worker.returned.connect(returned)
-        worker.errored.connect(errored)
-        worker.finished.connect(lambda *_: self._forget(worker))
+        worker.tell(worker.said.progress, yielded)
+        worker.tell(worker.returned, returned)
+        worker.tell(worker.errored, errored)
+        worker.tell(worker.finished, lambda *_: self._forget(worker))
         self._live.append(worker)
         worker.start()
         return lambda: worker.quit() if worker in self._live else None
@@ -97,6 +109,7 @@ class Jobs:
     def _forget(self, worker: Worker) -> None:
         if worker in self._live:
             self._live.remove(worker)
+            worker.fall_silent()
 
     def quit(self) -> None:
         """Ask every worker to end after its step; returns at once."""
@@ -104,9 +117,12 @@ class Jobs:
             worker.quit()
 
     def stop(self, wait_s: float = 10.0) -> bool:
-        """Ask every worker to end and wait for the threads; whether all have ended."""
+        """Ask every worker to end, unheard, and wait for the threads; whether all have ended."""
         self.quit()
         end = time.monotonic() + wait_s
         while self.running and time.monotonic() < end:
             time.sleep(0.01)
-        return not self.running
+        ended = not self.running
+        for worker in list(self._live):
+            self._forget(worker)
+        return ended
