@@ -277,9 +277,7 @@ def where_it_should_be(room: Window, point_yx_px: tuple[float, float], picture: 
     return np.array([down, right]) * camera.zoom + np.array(picture.shape[:2]) / 2
 
 
-@pytest.mark.parametrize(
-    "done", ["", "turn", "turn turn", "turn turn turn", "mirror", "upend", "turn mirror", "mirror turn"]
-)
+@pytest.mark.parametrize("done", ["turn", "turn turn", "mirror", "upend", "turn mirror"])
 def test_a_turned_slide_has_its_map_on_the_same_pixels(room: Window, done: str) -> None:
     """A red square of the slide and the map cell that covers it are found at the same place of the screen."""
     cells = np.full((SHAPE[0] // CELL, SHAPE[1] // CELL), np.nan, np.float32)
@@ -303,9 +301,8 @@ def test_a_turned_slide_has_its_map_on_the_same_pixels(room: Window, done: str) 
     wanted = where_it_should_be(room, (MARK[0] + CELL / 2, MARK[1] + CELL / 2), picture, done)
     assert np.abs(map_at - wanted).max() <= 2
     assert room.dock.eye.stands.words() == {
-        "": "", "turn": "turned by 90°", "turn turn": "turned by 180°", "turn turn turn": "turned by 270°",
-        "mirror": "mirrored", "upend": "mirrored, turned by 180°", "turn mirror": "mirrored, turned by 270°",
-        "mirror turn": "mirrored, turned by 90°",
+        "turn": "turned by 90°", "turn turn": "turned by 180°", "mirror": "mirrored",
+        "upend": "mirrored, turned by 180°", "turn mirror": "mirrored, turned by 270°",
     }[done]  # fmt: skip
     np.testing.assert_array_equal(room.viewer.layers[0].affine.affine_matrix, np.eye(3))
     room.press("upright")
@@ -364,7 +361,8 @@ def test_several_slides_are_followed_each_as_it_was_left(room: Window) -> None:
 def test_a_slide_of_unknown_pixel_size_has_no_magnification(empty: Window) -> None:
     empty.open("silent.tif")
     assert not empty.button("magnify 10").isEnabled()
-    assert "no magnification" in empty.text("scale")
+    assert "no magnification" in empty.text("slide")
+    assert empty.text("scale").endswith("slide px per screen px")
     before = empty.um_per_px
     empty.key("magnify 10")
     assert empty.um_per_px == before

@@ -69,7 +69,7 @@ def um_per_px_at(magnification: float) -> float:
 def scale_words(per_px: float, facts: SlideFacts) -> str:
     """What a screen pixel is now, in um and as a magnification; in slide pixels where their size is unknown."""
     if facts.mpp_yx is None:
-        return f"{_three(per_px)} slide px per screen px · pixel size unknown, so no magnification"
+        return f"{_three(per_px)} slide px per screen px"
     return f"{_three(magnification_of(per_px))}× · {_three(per_px)} µm per screen px"
 
 

@@ -17,7 +17,12 @@ from napari_gimp.plugin.host import FILLING, slide_of
 from napari_gimp.plugin.srgb import is_corrected, read_lowest, show_colours
 from napari_gimp.settings import InputError
 from napari_gimp.slides import Slide
-from napari_gimp.types import Progress
+from napari_gimp.types import Progress, SlideFacts
+
+
+def named_pictures(facts: SlideFacts) -> tuple[str, ...]:
+    """Pictures of label and glass; the scanner's thumbnail is neither."""
+    return tuple(name for name in facts.associated if name != "thumbnail")
 
 
 class ScannerPictures:
@@ -65,7 +70,7 @@ class ScannerPictures:
         slide = slide_of(layer)
         if slide is None:
             return None
-        window = SlideImages(slide.facts.name, slide.facts.associated, self.face)
+        window = SlideImages(slide.facts.name, named_pictures(slide.facts), self.face)
         errands = Errands(self.desk)
         window.wanted.connect(
             lambda name: errands.start(

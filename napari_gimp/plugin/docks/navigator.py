@@ -18,6 +18,7 @@ ROWS = (
     ("turn", "mirror", "upend", "upright", "ruler"),
 )
 NO_SLIDE = "Open a slide: drop a file on the window."
+UNMEASURED = "Its pixel size is unknown: no magnification and no µm until it is given in the analysis panel."
 MAP_TIP = "The whole slide. Click to jump, drag the frame to move, arrow keys to move by half a view."
 SCALE_TIP = "Magnification as on an objective: at 1× a screen pixel is 10 µm, at 40× 0.25 µm."
 CURSOR_TIP = "Where the mouse points: µm to the right of and below the slide's top-left corner."
@@ -96,7 +97,7 @@ class NavigatorFace(QWidget):
         images, profile
             Whether the file has pictures of label or glass, and an ICC profile.
         """
-        self.slide.setText(name or NO_SLIDE)
+        self.slide.setText(NO_SLIDE if not name else name if measured else f"{name}. {UNMEASURED}")
         for act, button in self.buttons.items():
             button.setEnabled(bool(name) and (measured or not act.startswith("magnify")))
         self.colours.setEnabled(profile)
@@ -115,7 +116,8 @@ class NavigatorFace(QWidget):
 
 
 def _readout(name: str, tip: str) -> QLabel:
-    """A line that changes many times a second: its height stays, so that nothing below it jumps."""
+    """A line that changes many times a second: it neither moves what is below it nor widens the dock."""
     label = QLabel("", objectName=name, toolTip=tip)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label

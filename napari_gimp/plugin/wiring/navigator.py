@@ -34,7 +34,7 @@ from napari_gimp.plugin.navigation import (
 )
 from napari_gimp.plugin.piecewalk import PieceWalk
 from napari_gimp.plugin.ruler import Rulers
-from napari_gimp.plugin.scanner import ScannerPictures
+from napari_gimp.plugin.scanner import ScannerPictures, named_pictures
 from napari_gimp.plugin.srgb import is_corrected, read_thumbnail
 from napari_gimp.slides import Slide
 from napari_gimp.types import SlideFacts
@@ -151,7 +151,7 @@ class Navigator(Dock):
         self.face.show_slide(
             facts.name,
             measured=facts.mpp_yx is not None,
-            images=bool(facts.associated),
+            images=bool(named_pictures(facts)),
             profile=slide.icc_profile is not None,
         )
         self.face.colours.setChecked(is_corrected(layer))
