@@ -74,8 +74,19 @@ def _show_marks(desk: Desk, identity: str) -> None:
         desk.canvas.drop(lambda plate: plate["slide"] == identity and plate["role"] == MARKS)
         return
     desk.labels[:] = with_labels_of(desk.labels, [mark for each in desk.marks.values() for mark in each])
-    layer = marks_layer(marks, desk.labels, facts)
-    desk.canvas.put(layer, **{key: layer[1][key] for key in ("features", "size", "face_color")})
+    desk.canvas.soon(partial(_put_marks, desk, marks_layer(marks, desk.labels, facts)))
+
+
+def _put_marks(desk: Desk, layer: LayerTuple) -> None:
+    """A new layer, or the one that is there with other marks in it."""
+    data, attributes, _ = layer
+    present = desk.canvas.find(attributes["metadata"][TAG])
+    if present is None:
+        desk.canvas.put(layer)
+        return
+    present.data = data
+    for name in ("features", "size", "face_color", "scale", "translate"):
+        setattr(present, name, attributes[name])
 
 
 def _facts(desk: Desk, identity: str) -> SlideFacts | None:

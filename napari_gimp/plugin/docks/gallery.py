@@ -22,7 +22,7 @@ from napari_gimp.plugin.forms import SettingsForm, combo
 from napari_gimp.plugin.parts import Words, beside, fill, silently
 from napari_gimp.plugin.picks import PickSettings
 
-ICON_PX, BAND_PX = 116, 20
+ICON_PX, BAND_PX = 108, 19
 BLANK = "#3a3f4a"
 LABEL_KEYS = (Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_3, Qt.Key.Key_4, Qt.Key.Key_5)
 NO_LABEL_KEYS = (Qt.Key.Key_0, Qt.Key.Key_Delete, Qt.Key.Key_Backspace)
@@ -136,7 +136,8 @@ class Thumbnails(QListWidget):
         self.setSelectionMode(QListWidget.SelectionMode.ExtendedSelection)
         self.setIconSize(QSize(ICON_PX, ICON_PX))
         self.setUniformItemSizes(True)
-        self.setSpacing(3)
+        self.setWordWrap(True)
+        self.setGridSize(QSize(ICON_PX + 8, ICON_PX + 2 * self.fontMetrics().height() + 12))
         self.setMinimumHeight(160)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import napari.viewer
-from qtpy.QtWidgets import QVBoxLayout
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout
 
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.gallery import GalleryFace
@@ -32,6 +32,7 @@ class Gallery(Dock):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
         self.face = GalleryFace()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.face)

@@ -7,7 +7,7 @@ from typing import Any
 
 import napari.viewer
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QVBoxLayout
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout
 
 from napari_gimp import words
 from napari_gimp.plugin.asking import asking_of
@@ -40,6 +40,7 @@ class Inspector(Dock):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
         self.face = InspectorFace()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.face)
