@@ -19,7 +19,7 @@ from napari_gimp.plugin.annotations import NO_CLASS_COLOUR, shapes_layer
 from napari_gimp.plugin.regionclasses import PALETTE, RegionClasses
 from napari_gimp.plugin.regionfiles import anonymous, export_regions, import_regions, nameless
 from napari_gimp.plugin.regionhistory import DEPTH, History, restore, state_of
-from napari_gimp.plugin.regionrows import Outline, RegionMemory, cells, columns, summary
+from napari_gimp.plugin.regionrows import Outline, RegionMemory, cells, columns, sentence, summary
 from napari_gimp.plugin.regionshapes import arm, draw_lines, mend, name_all, outlines, paint, words, write
 from napari_gimp.regions import Region, read_geojson, write_geojson
 from napari_gimp.settings import InputError
@@ -106,6 +106,14 @@ def test_cells_stand_under_their_headings_and_say_what_is_unknown() -> None:
     assert found["attention\n× slide mean"] == "–"
     assert found["attention\n% of slide"] == "0.0"
     assert all(c.tip for c in columns(RESULT))
+
+
+def test_a_region_in_words_says_what_its_columns_say() -> None:
+    (row,) = RegionMemory().rows([square(10, 20, 300, "nest")._replace(classification="Tumor")], FACTS, RESULT)
+    said = sentence(row.facts, RESULT)
+    assert said.startswith("nest (Tumor): 0.00623 mm², ")
+    assert all(cell in said for cell in cells(row.facts, RESULT) if cell != "–")
+    assert "–" not in said
 
 
 def test_the_summary_says_what_is_missing_and_what_lies_outside() -> None:

@@ -101,35 +101,47 @@ def _area(outline: Outline, facts: SlideFacts) -> Polygon | MultiPolygon | None:
 
 
 class Column(NamedTuple):
-    """Heading and tooltip of a column of numbers."""
+    """Heading and tooltip of a column of numbers, and the phrase that a number of it stands in."""
 
     heading: str
     tip: str
+    phrase: str
+
+
+WEIGHT = "Attention is a weight inside the network, no finding."
+AREA = Column("area\nmm²", "Area of the outline in mm², its holes left out.", "{} mm²")
+OF_PATCHES = (
+    Column("patches", "Patches whose centre lies inside.", "{} patches"),
+    Column("patches\n% of slide", "Share of the slide's patches that lie inside, in %.", "{} % of the slide's patches"),
+    Column(
+        "attention\n× slide mean",
+        f"Mean attention of its patches: 1 is the slide's average patch.\n{WEIGHT}",
+        "attention {} × slide mean",
+    ),
+    Column(
+        "attention\n% of slide",
+        f"Share of the slide's attention that lies inside, in %.\n{WEIGHT}",
+        "{} % of the slide's attention",
+    ),
+)
+SUPPORT = "Mean of what its patches add to the model's output for {}, logits: + for it, − against it."
+ERROR = "Mean masked reconstruction error: how much its patches surprise the model."
 
 
 def columns(result: Prediction | None) -> list[Column]:
     """The columns of numbers: area alone without a result."""
-    found = [Column("area\nmm²", "Area of the outline in mm², its holes left out.")]
     if result is None:
-        return found
-    found += [
-        Column("patches", "Patches whose centre lies inside."),
-        Column("patches\n% of slide", "Share of the slide's patches that lie inside, in %."),
-        Column("attention\n× slide mean", "Mean attention of its patches: 1 is the slide's average patch.\n" + WEIGHT),
-        Column("attention\n% of slide", "Share of the slide's attention that lies inside, in %.\n" + WEIGHT),
-    ]
+        return [AREA]
+    found = [AREA, *OF_PATCHES]
     if result.class_support is not None:
-        tip = "Mean of what its patches add to the model's output for {}, logits: + for it, − against it."
-        found += [Column(f"support\n{name}, logit", tip.format(name)) for name in result.classes]
+        found += [
+            Column(f"support\n{name}, logit", SUPPORT.format(name), f"support for {name} {{}} (logit)")
+            for name in result.classes
+        ]
     if result.reconstruction_error is not None:
         unit = ERROR_UNITS[result.provenance.get("maps", {}).get("error", "l1")]
-        found.append(
-            Column(f"error\n{unit}", "Mean masked reconstruction error: how much its patches surprise the model.")
-        )
+        found.append(Column(f"error\n{unit}", ERROR, f"reconstruction error {{}} ({unit})"))
     return found
-
-
-WEIGHT = "Attention is a weight inside the network, no finding."
 
 
 def cells(facts: RegionFacts, result: Prediction | None) -> list[str]:
@@ -146,6 +158,14 @@ def cells(facts: RegionFacts, result: Prediction | None) -> list[str]:
     if result.reconstruction_error is not None:
         found.append(_fixed(facts.error, ".3f"))
     return found
+
+
+def sentence(facts: RegionFacts, result: Prediction | None) -> str:
+    """A region in words, for where the table is narrow: everything that stands in its columns."""
+    head = f"{facts.name} ({facts.classification})" if facts.classification else facts.name
+    pairs = zip(columns(result), cells(facts, result), strict=True)
+    said = [column.phrase.replace("{}", cell) for column, cell in pairs if cell != UNKNOWN]
+    return f"{head}: {', '.join(said)}."
 
 
 def _small(value: float | None) -> str:

@@ -20,7 +20,7 @@ from napari_gimp.plugin.errands import Errands
 from napari_gimp.plugin.regionclasses import PALETTE
 from napari_gimp.plugin.regionfiles import Imported, export_regions, import_regions
 from napari_gimp.plugin.regionkeeper import keeper_of
-from napari_gimp.plugin.regionrows import Outline, RegionMemory, Row, cells, columns, summary
+from napari_gimp.plugin.regionrows import Outline, RegionMemory, Row, cells, columns, sentence, summary
 from napari_gimp.plugin.regionshapes import draw_lines, outlines
 from napari_gimp.plugin.wiring.regionclasses import ClassEdits
 from napari_gimp.settings import InputError
@@ -131,19 +131,11 @@ class Regions(Dock):
         face = self.face
         self.rows, self._places = rows, [places[row.outline] for row in rows]
         self.classes.show()
-        face.table.set_columns(columns(result))
-        face.table.set_lines(
-            [
-                Line(
-                    r.region.name,
-                    r.region.classification or "",
-                    r.region.colour or (0, 0, 0),
-                    tuple(cells(r.facts, result)),
-                )
-                for r in rows
-            ]
-        )
+        face.table.set_columns([(column.heading, column.tip) for column in columns(result)])
+        face.table.set_lines([_line(row, result) for row in rows])
         face.table.select_rows([k for k, (layer, shape) in enumerate(self._places) if self._is_selected(layer, shape)])
+        marked = face.table.chosen_rows()
+        face.chosen.setText(sentence(rows[marked[0]].facts, result) if len(marked) == 1 else "")
         face.words.setText(summary(rows, result, facts))
         face.set_lines(facts is not None, bool(rows))
         history = self.keeper.history(self._edited_layer())
@@ -261,3 +253,8 @@ class Regions(Dock):
 
     def _say(self, sentences: Sequence[str]) -> None:
         self.face.notes.setText("\n".join(sentences))
+
+
+def _line(row: Row, result: Prediction | None) -> Line:
+    region = row.region
+    return Line(region.name, region.classification or "", region.colour or (0, 0, 0), tuple(cells(row.facts, result)))
