@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -32,6 +35,7 @@ from napari_gimp.types import (
 
 FORMAT_VERSION = 1
 FACTS = "prediction.json"
+OWN_NAME = re.compile(r"[0-9a-f]{32}\.result")
 NOUNS = {noun.__name__: noun for noun in (Prediction, SlideFacts, PatchGrid, GeneGroup)}
 DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 AGAIN = "run GiMP on the slide again"
@@ -79,12 +83,34 @@ def prediction_path(folder: Path, key: str) -> Path:
 
 
 def find_prediction(folder: Path, key: str) -> Prediction | None:
-    """The result of this key if it is there, whole and of a version that we read, else None."""
+    """The result of this key if it is there, whole and of a version that we read, else None; it counts as used now."""
+    path = prediction_path(folder, key)
     try:
-        with zipfile.ZipFile(prediction_path(folder, key)) as archive:
-            return _unpacked(archive) if _facts(archive)["key"] == key else None
+        with zipfile.ZipFile(path) as archive:
+            found = _unpacked(archive) if _facts(archive)["key"] == key else None
     except (InputError, *DAMAGE):
         return None
+    with suppress(OSError):
+        os.utime(path)
+    return found
+
+
+def trim_kept(folder: Path, limit_bytes: float) -> list[Path]:
+    """Remove the results used longest ago while all of them take more than the limit; returns the removed files.
+
+    Other files in the folder stay, and so does a result that cannot be removed.
+    """
+    files = [path for path in Path(folder).glob("*.result") if OWN_NAME.fullmatch(path.name) and path.is_file()]
+    kept, removed = {path: path.stat() for path in files}, []
+    total = sum(stat.st_size for stat in kept.values())
+    for path in sorted(kept, key=lambda path: kept[path].st_mtime_ns):
+        if total <= limit_bytes:
+            break
+        with suppress(OSError):
+            path.unlink()
+            total -= kept[path].st_size
+            removed.append(path)
+    return removed
 
 
 def keep_prediction(folder: Path, key: str, prediction: Prediction) -> Path:

@@ -12,7 +12,7 @@ from test_export_files import CELLS, make_prediction
 from written_bytes import drawn_text, where_read
 
 from napari_gimp import cli
-from napari_gimp.export import export_prediction
+from napari_gimp.export import check_free, export_prediction
 from napari_gimp.export.anonymous import Veil, anonymised, neutral_name, user_salt, veil_of
 from napari_gimp.export.report import Mark, PatchPicture, RegionRow, ReportCase, WhatIf
 from napari_gimp.regions import Region
@@ -135,6 +135,13 @@ def test_a_class_is_never_taken_for_a_name():
     assert anonymised(prediction, veil_of(prediction, salt=b"")).notes == ("LUAD is near.",)
 
 
+def test_short_and_ordinary_names():
+    prediction = replace(telltale(), sample="S1", notes=("The lowest, S1, is used, not S12.", "The slide is coarse."))
+    prediction = replace(prediction, slide=replace(prediction.slide, name="slide"))
+    veil = veil_of(prediction, salt=b"")
+    assert anonymised(prediction, veil).notes == (f"The lowest, {veil.name}, is used, not S12.", "The slide is coarse.")
+
+
 def test_neutral_names_are_the_same_for_one_user_and_tell_nothing(tmp_path: Path):
     salt = user_salt(tmp_path / "user")
     assert user_salt(tmp_path / "user") == salt
@@ -175,6 +182,7 @@ def test_predict_anonymous_names_nothing_and_predict_keeps_its_contract(gimp, ti
     (folder,) = (tmp_path / "out").iterdir()
     assert folder.name.startswith("case-")
     assert {"report.html", "report.pdf", "run.json"} <= {path.name for path in folder.iterdir()}
+    check_free(folder, overwrite=True)
     assert where_read(tmp_path / "out", SECRET) == []
     assert [text for text in drawn if SECRET in text] == []
     code, err = gimp("predict", *options, "--anonymous", "--out", tmp_path / "out")

@@ -27,6 +27,7 @@ from napari_gimp.kept import (
     profile_hash,
     read_prediction,
     result_key,
+    trim_kept,
     write_prediction,
 )
 from napari_gimp.settings import InputError
@@ -259,6 +260,21 @@ def test_a_file_of_another_key_a_damaged_or_a_newer_one_is_not_found(whole: byte
     assert find_prediction(tmp_path, key) is None
     with pytest.raises(InputError, match="expected a whole result to keep, found 50%"):
         keep_prediction(tmp_path, key, small(partial=0.5))
+
+
+def test_the_results_used_longest_ago_go_first(tmp_path: Path):
+    keys = [f"{k:x}" * 64 for k in range(3)]
+    paths = [keep_prediction(tmp_path, key, small()) for key in keys]
+    for k, path in enumerate(paths):
+        os.utime(path, (k, k))
+    (tmp_path / "mine.result").write_text("somebody's")
+    find_prediction(tmp_path, keys[0])
+    size = paths[0].stat().st_size
+    assert trim_kept(tmp_path, 2.5 * size) == [paths[1]]
+    assert trim_kept(tmp_path, 2.5 * size) == []
+    assert trim_kept(tmp_path, 0.0) == [paths[2], paths[0]]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.result"]
+    assert trim_kept(tmp_path / "absent", 0.0) == []
 
 
 def test_profiles_of_other_symbols_differ():

@@ -43,6 +43,8 @@ _ORDINARY = (
 ORDINARY = frozenset(_ORDINARY.split())
 """Words that a file may be named with and that sentences need."""
 SHORTEST_PIECE = 4
+SHORT_NAME = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\w{2,3}")
+"""Names as short as S1 are looked for as whole words."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,12 @@ class Veil:
 
     def _unnamed(self, text: str) -> str:
         for name in self.names:
+            if name.lower() in ORDINARY:
+                continue
             if len(name) >= SHORTEST_PIECE or name == text:
                 text = re.sub(re.escape(name), self.name, text, flags=re.IGNORECASE)
+            elif SHORT_NAME.fullmatch(name) and name.lower() not in self.kept:
+                text = re.sub(rf"\b{re.escape(name)}\b", self.name, text, flags=re.IGNORECASE)
         return text
 
     def _pieces(self) -> list[str]:
