@@ -503,9 +503,13 @@ def test_the_label_is_read_and_shown_only_when_asked_for(room: Window) -> None:
 def test_a_dock_that_is_closed_takes_its_keys_and_listeners_along(room: Window) -> None:
     """Another viewer keeps nothing of a navigator that was closed in it, and stays usable."""
     with a_viewer() as viewer:
-        _, dock = viewer.window.add_plugin_dock_widget("napari-gimp", "GiMP: move on the slide")
+        viewer.window.resize(1280, 800)
         viewer.open(str(room.folder / "marked.tif"), plugin="napari-gimp")
+        viewer.reset_view()
+        _, dock = viewer.window.add_plugin_dock_widget("napari-gimp", "GiMP: move on the slide")
+        QTest.qWait(300)
         desk = dock.desk
+        assert dock.eye.sees_all(dock._facts)  # although the dock took of the canvas
         assert KEYS.items() <= desk.keys.items()
         heard = len(desk.session.changed)
         viewer.window.remove_dock_widget(dock.parent())

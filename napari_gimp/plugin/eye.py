@@ -6,7 +6,8 @@ from typing import Any
 
 import napari.viewer
 
-from napari_gimp.plugin.navigation import Orientation, Pair, Place
+from napari_gimp.plugin.navigation import Orientation, Pair, Place, seen_on_screen
+from napari_gimp.types import SlideFacts
 
 
 class Eye:
@@ -65,3 +66,8 @@ class Eye:
     def fit(self, layer: Any) -> None:
         """See the whole of a layer."""
         self.viewer.fit_to_view(layers=[layer])
+
+    def sees_all(self, facts: SlideFacts) -> bool:
+        """Whether the whole slide is in the window."""
+        (top, left), (bottom, right) = seen_on_screen(self.place, self.window_px, facts, self.stands)
+        return max(top, left) <= 0 and min(bottom, right) >= 1

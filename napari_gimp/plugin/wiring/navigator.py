@@ -11,9 +11,10 @@ import napari.viewer
 import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
-from napari_gimp.plugin.desk import Desk, Dock
+from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.navigator import NavigatorFace
 from napari_gimp.plugin.errands import Errands
 from napari_gimp.plugin.eye import Eye
@@ -36,6 +37,7 @@ from napari_gimp.plugin.piecewalk import PieceWalk
 from napari_gimp.plugin.ruler import Rulers
 from napari_gimp.plugin.scanner import ScannerPictures, named_pictures
 from napari_gimp.plugin.srgb import is_corrected, read_thumbnail
+from napari_gimp.plugin.staywhole import StayWhole
 from napari_gimp.slides import Slide
 from napari_gimp.types import SlideFacts
 
@@ -52,7 +54,7 @@ class Navigator(Dock):
         super().__init__(viewer)
         self.viewer, self.eye, self.face = viewer, Eye(viewer), NavigatorFace(ACTS)
         self.errands, self.rulers = Errands(self.desk), Rulers(viewer)
-        self.scanner = ScannerPictures(self.desk, self.face, self.errands, self._colours_changed)
+        self.scanner = ScannerPictures(self.desk, self.face, self.errands, self._read_picture)
         self._walk = PieceWalk(self.desk, self.eye, self.errands, self.face.status.setText)
         self._known: dict[str, Known] = {}
         self._layer: Layer | None = None
@@ -66,6 +68,12 @@ class Navigator(Dock):
         layout.addWidget(self.face)
         self._connect()
         self._follow()
+        self._whole = StayWhole(self, self.eye)
+        self._whole.look(self._layer)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._whole.start()
 
     def _timer(self, wait_ms: int, act: Callable[[], object]) -> QTimer:
         timer = QTimer(self)
@@ -104,8 +112,8 @@ class Navigator(Dock):
         for signal in self.eye.events:
             self.hear(signal, self._looked)
         for act in ACTS:
-            self.desk.bind(act.key, act.sentence, partial(_ask, me, act.name))
-        self.destroyed.connect(partial(_release, self.desk, self.errands))
+            self.destroyed.connect(self.desk.bind(act.key, act.sentence, partial(_ask, me, act.name)))
+        self.destroyed.connect(partial(_release, self.errands))
 
     def ask(self, name: str) -> None:
         """Do what a button or key stands for; nothing while its button is grey."""
@@ -174,10 +182,6 @@ class Navigator(Dock):
             returned=partial(self._take_picture, slide.facts.identity),
             errored=partial(self._fail, slide.facts),
         )
-
-    def _colours_changed(self, layer: Layer, slide: Slide) -> None:
-        """The layer shows other colours, and so does the minimap."""
-        self._read_picture(layer, slide)
 
     def _take_picture(self, identity: str, picture: np.ndarray) -> None:
         if identity in self._known:
@@ -286,9 +290,6 @@ def _ask(me: ReferenceType[Navigator], name: str) -> None:
         navigator.ask(name)
 
 
-def _release(desk: Desk, errands: Errands, *_: object) -> None:
-    """The dock is gone: so are its keys and its waiting for answers."""
+def _release(errands: Errands, *_: object) -> None:
+    """The dock is gone: so is its waiting for answers."""
     errands.end()
-    for act in ACTS:
-        desk.viewer.bind_key(act.key, None, overwrite=True)
-        desk.keys.pop(act.key, None)
