@@ -214,9 +214,10 @@ COLUMNS = {
 def report(slide: Path, peers: str, rounds: int) -> None:
     """One table: of each viewer the least disturbed number of all rounds, which take turns."""
     answers: dict[str, list[dict[str, float] | str]] = {name: [] for name in VIEWERS}
-    for _ in range(rounds):
-        for name in VIEWERS:
+    for turn in range(rounds):
+        for name in VIEWERS[:: -1 if turn % 2 else 1]:
             answers[name].append(ask(sys.executable if name in OURS else peers, name, slide))
+            print(f"{slide.name}: {name}: {answers[name][-1]}", file=sys.stderr, flush=True)
     print(f"\n{slide.name}, best of {rounds} rounds")
     print(" " * 26 + "".join(f"{title:>{width}}" for title, width, _ in COLUMNS.values()))
     for name, found in answers.items():
