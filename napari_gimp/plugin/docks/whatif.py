@@ -273,6 +273,8 @@ class AnswerView(QWidget):
         self.on_slide.setToolTip("Off: the original map is on the slide, in the same colours.")
         self.before, self.after = MapPicture("whatif.before"), MapPicture("whatif.after")
         self.before_title, self.after_title = QLabel("original"), QLabel("what-if")
+        for title in (self.before_title, self.after_title):
+            title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # words must not widen the dock
         self.maps = Words("whatif.maps")
         self.export = _button(
             "Export this what-if …", "export", "Write it to a folder; every file says that it is a what-if."
