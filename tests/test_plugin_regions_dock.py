@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -12,14 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from napari import Viewer
+from napari.layers import Labels, Shapes
+from napari.utils.key_bindings import coerce_keybinding
 from plugin_cases import MPP, grid_of, prediction_of
 from plugin_room import Room, open_room, open_window  # noqa: F401  (fixtures)
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu, QPushButton
 from shapely.geometry import box
 from superqt import QCollapsible
 
 from napari_gimp.plugin.regionclasses import PALETTE
+from napari_gimp.plugin.regionkeeper import REDO, UNDO
 from napari_gimp.plugin.regionrows import RegionMemory
 from napari_gimp.plugin.wiring.regions import Regions
 from napari_gimp.regions import Region, read_geojson, read_imagescope, write_geojson, write_imagescope
@@ -315,6 +321,7 @@ BAD_FILES = [
     ("a.xml", "<html/>", "found <html>"),
     ("a.geojson", '{"type": "Point", "coordinates": [1, 2]}', "expected a Polygon"),
     ("b.geojson", "{", "not JSON"),
+    ("c.txt", "Tumor: 3", "found neither"),
 ]
 
 
@@ -429,3 +436,23 @@ def test_a_polygon_that_shrinks_to_nothing_takes_its_name_along(bench: Bench) ->
     bench.press("undo")
     bench.settle()
     assert bench.column(NAME) == ["region 1", "region 2", "region 3"]
+
+
+def test_napari_has_the_keys_of_undo_free_on_shapes() -> None:
+    ours = {str(coerce_keybinding(key)) for key in (UNDO, REDO)}
+    assert ours <= {str(key) for key in Labels.class_keymap}
+    assert ours.isdisjoint(str(key) for keymap in (Shapes.class_keymap, Viewer.class_keymap) for key in keymap)
+
+
+def test_a_closed_dock_is_gone_and_undo_stays(bench: Bench) -> None:
+    other = Regions(bench.viewer)
+    gone = weakref.ref(other)
+    bench.tool(bench.dock.face.tool.menu(), "Rectangle")
+    bench.drag((300, 300), (800, 700))
+    other.deleteLater()
+    del other
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
+    assert gone() is None
+    bench.key(Qt.Key.Key_Z)
+    assert bench.table.rowCount() == 0

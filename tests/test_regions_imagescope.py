@@ -214,10 +214,16 @@ def test_a_file_is_known_by_its_first_bytes(tmp_path: Path) -> None:
     write_geojson(tmp_path / "b.geojson", [Region(HOLED, "y")])
     assert looks_like_imagescope(tmp_path / "a.bin")
     assert not looks_like_imagescope(tmp_path / "b.geojson")
-    assert looks_like_imagescope(written(tmp_path, FROM_IMAGESCOPE.encode("utf-16").decode("latin-1")))
     assert [read_regions(tmp_path / name).regions[0].name for name in ("a.bin", "b.geojson")] == ["x", "y"]
     with pytest.raises(InputError, match="found <project>"):
         read_regions(written(tmp_path, "<project/>", "pom.xml"))
+    with pytest.raises(InputError, match="found neither"):
+        read_regions(written(tmp_path, "II*\0 pixels", "slide.tif"))
+    with pytest.raises(InputError, match="not JSON"):
+        read_regions(written(tmp_path, "", "empty"))
+    (tmp_path / "wide.xml").write_bytes(FROM_IMAGESCOPE.encode("utf-16"))
+    assert looks_like_imagescope(tmp_path / "wide.xml")
+    assert len(read_regions(tmp_path / "wide.xml").regions) == 4
 
 
 def test_nothing_of_the_slide_is_written_unless_asked_for(tmp_path: Path) -> None:

@@ -10,8 +10,12 @@ import shapely
 from jaxtyping import Float
 
 from napari_gimp.regions.geojson import geojson_file
-from napari_gimp.regions.imagescope import looks_like_imagescope, read_imagescope
+from napari_gimp.regions.imagescope import FIRST_BYTES, read_imagescope
 from napari_gimp.regions.region import Region, RegionFile
+from napari_gimp.settings import InputError
+
+BEFORE_TEXT = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
+"""Byte order marks and blanks."""
 
 SAME_MPP = 0.05
 """Share by which two pixel sizes of the same scan may differ."""
@@ -26,8 +30,19 @@ def read_regions(path: str | Path) -> RegionFile:
         Neither of the two, or one without a region.
     """
     path = Path(path)
-    is_xml = path.suffix.lower() == ".xml" or looks_like_imagescope(path)
-    return read_imagescope(path) if is_xml else geojson_file(path)
+    start = _first_sign(path)
+    if start not in (b"{", b"[", b"<", b""):
+        raise InputError(f"{path.name}: expected GeoJSON or XML of ImageScope, found neither; choose another file.")
+    return read_imagescope(path) if start == b"<" else geojson_file(path)
+
+
+def _first_sign(path: Path) -> bytes:
+    """The first byte that says something: a slide chosen by mistake is not read to its end."""
+    try:
+        with path.open("rb") as file:
+            return file.read(FIRST_BYTES).lstrip(BEFORE_TEXT)[:1]
+    except OSError as error:
+        raise InputError(f"{path}: expected a readable file, found {error.strerror or error}.") from error
 
 
 def outside_shares(regions: Sequence[Region], slide_shape_yx: tuple[int, int]) -> Float[np.ndarray, " R"]:
