@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from napari_gimp.plugin.marks import LABEL_COLOURS, Mark, colour_of, label_at
-from napari_gimp.plugin.patchfacts import centre
+from napari_gimp.plugin.patchfacts import centre, number_words
 from napari_gimp.plugin.patchpixels import SlideHandle, read_thumbnails
 from napari_gimp.plugin.picks import Picks, PickSettings, Ranking, pick
 from napari_gimp.types import Prediction, Progress
@@ -25,8 +25,10 @@ class Hung:
 
     @property
     def words(self) -> list[str]:
-        """Rank and value with unit of each patch."""
-        return [f"{rank} · {value}" for rank, value in enumerate(self.picks.values, start=1)]
+        """Rank and value of each patch, the unit below."""
+        shown = self.picks.shown
+        values = (number_words(shown, float(shown.values[patch])) for patch in self.picks.patches)
+        return [f"{rank} · {value}\n{shown.unit}" for rank, value in enumerate(values, start=1)]
 
     @property
     def tips(self) -> list[str]:
@@ -67,7 +69,8 @@ def write_picks(
     from napari_gimp.export.sheet import Tile, write_sheet
 
     of, picks = hung.labels(marks), hung.picks
-    rows = zip(picks.patches, hung.words, hung.places, of, strict=True)
+    words = (f"{rank} · {value}" for rank, value in enumerate(picks.values, start=1))
+    rows = zip(picks.patches, words, hung.places, of, strict=True)
     tiles = [Tile(hung.pixels.get(patch), (word, place), label) for patch, word, place, label in rows]
     title = f"{picks.prediction.slide.name}: {picks.title}" if named else picks.title
     colours = dict(zip(labels, LABEL_COLOURS, strict=False)) | {

@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakSet
 
 import numpy as np
+from jaxtyping import Float
 
 from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.host import slide_layers, slide_of
@@ -18,8 +19,8 @@ from napari_gimp.types import Prediction, SlideFacts
 CHOSEN, MARKS = "chosen patch", "marks"
 CHOSEN_COLOUR = "#00e5ff"
 FRAME_SCREEN_PX = 3.0
-CHOSEN_LEAST_PX, MARK_LEAST_PX, MOST_PX = 22, 13, 10000
-"""Smallest and largest size on the screen: seen where a patch is a dot."""
+CHOSEN_LEAST_PX, MARK_LEAST_PX = 22, 13
+"""Smallest size on the screen: seen where a patch is a dot."""
 MARK_SHARE = 0.3
 _SHOWN: WeakSet[Desk] = WeakSet()
 
@@ -32,7 +33,7 @@ def show_places(desk: Desk) -> None:
     desk.patch_chosen.connect(partial(_show_chosen, desk))
     desk.marks_changed.connect(partial(_show_marks, desk))
     desk.session.changed.connect(partial(_show_again, desk))
-    desk.viewer.scene.camera.events.zoom.connect(partial(_thin, desk))
+    desk.viewer.scene.camera.events.zoom.connect(partial(_fit, desk))
     _show_again(desk)
 
 
@@ -40,20 +41,23 @@ def _show_chosen(desk: Desk, patch: int | None) -> None:
     result = desk.result
     if result is not None and patch is not None:
         desk.canvas.put(chosen_layer(result, patch))
-        desk.canvas.soon(partial(_thin, desk))
+        desk.canvas.soon(partial(_fit, desk))
 
 
-def _thin(desk: Desk, _: object = None) -> None:
-    """Keep the frame a thin line on the screen at any zoom, round the frame that a top patch has of its own."""
-    result = desk.result
-    frame = None if result is None else desk.canvas.find(tag(CHOSEN, result.slide))
-    if result is None or frame is None or not len(frame.data):
-        return
-    screen_px = float(frame.scale[-1] * desk.viewer.scene.camera.zoom)
-    size = result.grid.size_yx_px[1] + 2 * FRAME_SCREEN_PX / screen_px
-    share = FRAME_SCREEN_PX / max(CHOSEN_LEAST_PX, size * screen_px)
-    if not 0.8 < frame.border_width[0] / share < 1.25:
-        frame.border_width, frame.size = share, size
+def _fit(desk: Desk, _: object = None) -> None:
+    """Keep the frame a thin line round its patch, and both it and the marks in sight, at any zoom."""
+    slide, zoom = desk.session.choices.slide, float(desk.viewer.scene.camera.zoom)
+    frame, marks = (None if slide is None else desk.canvas.find(tag(role, slide)) for role in (CHOSEN, MARKS))
+    if frame is not None and desk.result is not None:
+        px = float(frame.scale[-1]) * zoom
+        size = max(desk.result.grid.size_yx_px[1] + 2 * FRAME_SCREEN_PX / px, CHOSEN_LEAST_PX / px)
+        if not np.allclose(frame.size, size, rtol=0.1):
+            frame.size, frame.border_width = size, FRAME_SCREEN_PX / (size * px)
+    if slide is not None and marks is not None:
+        natural = mark_sizes(desk.marks.get(slide.identity, []))
+        sizes = np.maximum(natural, MARK_LEAST_PX / (float(marks.scale[-1]) * zoom))
+        if len(sizes) == len(marks.size) and not np.allclose(marks.size, sizes, rtol=0.1):
+            marks.size = sizes
 
 
 def _show_again(desk: Desk) -> None:
@@ -74,19 +78,17 @@ def _show_marks(desk: Desk, identity: str) -> None:
         desk.canvas.drop(lambda plate: plate["slide"] == identity and plate["role"] == MARKS)
         return
     desk.labels[:] = with_labels_of(desk.labels, [mark for each in desk.marks.values() for mark in each])
-    desk.canvas.soon(partial(_put_marks, desk, marks_layer(marks, desk.labels, facts)))
+    layer = marks_layer(marks, desk.labels, facts)
+    desk.canvas.put(layer)
+    desk.canvas.soon(partial(_paint_marks, desk, layer[1]))
 
 
-def _put_marks(desk: Desk, layer: LayerTuple) -> None:
-    """A new layer, or the one that is there with other marks in it."""
-    data, attributes, _ = layer
-    present = desk.canvas.find(attributes["metadata"][TAG])
-    if present is None:
-        desk.canvas.put(layer)
-        return
-    present.data = data
-    for name in ("features", "size", "face_color", "scale", "translate"):
-        setattr(present, name, attributes[name])
+def _paint_marks(desk: Desk, attributes: dict[str, Any]) -> None:
+    """Labels and colours of the marks that are there now."""
+    layer = desk.canvas.find(attributes["metadata"][TAG])
+    if layer is not None:
+        layer.features, layer.face_color = attributes["features"], attributes["face_color"]
+        _fit(desk)
 
 
 def _facts(desk: Desk, identity: str) -> SlideFacts | None:
@@ -99,7 +101,7 @@ def chosen_layer(prediction: Prediction, patch: int) -> LayerTuple:
     grid = prediction.grid
     centre = grid.coords_yx[patch] + np.asarray(grid.size_yx_px) / 2 - 0.5
     attributes = {
-        **_points(CHOSEN, prediction.slide, CHOSEN_LEAST_PX),
+        **_points(CHOSEN, prediction.slide),
         "size": float(grid.size_yx_px[1]),
         "symbol": "square",
         "face_color": "transparent",
@@ -112,22 +114,26 @@ def chosen_layer(prediction: Prediction, patch: int) -> LayerTuple:
 def marks_layer(marks: Sequence[Mark], labels: Sequence[str], facts: SlideFacts) -> LayerTuple:
     """Marked patches as dots in the colours of their labels, with the labels beside them."""
     attributes = {
-        **_points(MARKS, facts, MARK_LEAST_PX),
-        "size": np.array([MARK_SHARE * mark["size_yx"][1] for mark in marks]),
+        **_points(MARKS, facts),
+        "size": mark_sizes(marks),
         "symbol": "disc",
         "features": {"label": [mark["label"] for mark in marks]},
         "face_color": [colour_of(mark["label"], labels) for mark in marks],
         "border_color": "black",
-        "border_width": 0.05,
+        "border_width": 0.1,
         "text": {"string": "\u2003{label}", "size": 9, "color": "black", "anchor": "upper_left"},
     }
     return centres(marks) - 0.5, attributes, "points"
 
 
-def _points(role: str, facts: SlideFacts, least_px: int) -> dict[str, Any]:
+def mark_sizes(marks: Sequence[Mark]) -> Float[np.ndarray, " n"]:
+    """Diameter of each mark in slide pixels, where that is not too small to see."""
+    return np.array([MARK_SHARE * mark["size_yx"][1] for mark in marks], float)
+
+
+def _points(role: str, facts: SlideFacts) -> dict[str, Any]:
     return {
         "name": f"{role} · {facts.name}",
-        "canvas_size_limits": (least_px, MOST_PX),
         "metadata": {TAG: tag(role, facts)},
         "opacity": 1.0,
         "blending": "translucent_no_depth",

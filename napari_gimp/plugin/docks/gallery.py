@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QItemSelectionModel, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QImage, QKeyEvent, QPainter, QPixmap
+from qtpy.QtGui import QColor, QIcon, QImage, QKeyEvent, QPainter, QPixmap, qGray
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFileDialog,
     QGridLayout,
     QLineEdit,
     QListWidget,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gimp.plugin.folders import ask_new_file
 from napari_gimp.plugin.forms import SettingsForm, combo
 from napari_gimp.plugin.parts import Words, beside, fill, silently
 from napari_gimp.plugin.picks import PickSettings
@@ -90,7 +90,7 @@ class GalleryFace(QWidget):
 
     def ask_file(self) -> None:
         """Ask where to write the sheet; says ``export_to``."""
-        name = QFileDialog.getSaveFileName(self, "Picture sheet", "patches.png", "Picture (*.png)")[0]
+        name = ask_new_file(self, "Picture sheet", "patches.png", "Picture (*.png)")
         if name:
             self.export_to.emit(name if name.lower().endswith(".png") else f"{name}.png")
 
@@ -226,8 +226,7 @@ def thumbnail(image: QImage | None, label: str, colour: str) -> QIcon:
 def _paint_band(painter: QPainter, whole: QRectF, label: str, colour: str) -> None:
     band = QRectF(0, whole.height() - 2 * BAND_PX, whole.width(), 2 * BAND_PX)
     painter.fillRect(band, QColor(colour))
-    dark = QColor(colour).lightness() < 120
-    painter.setPen(QColor("white" if dark else "black"))
+    painter.setPen(QColor("white" if qGray(QColor(colour).rgb()) < 110 else "black"))
     font = painter.font()
     font.setPixelSize(int(1.4 * BAND_PX))
     painter.setFont(font)

@@ -48,6 +48,7 @@ class InspectorFace(QScrollArea):
             " x and y: centre of the patch from the slide's top-left corner."
         )
         self.picture = PatchPicture("inspector.picture", 180)
+        self.picture.setMaximumHeight(320)
         self.caption = Words("inspector.caption")
         self.neighbours = QCheckBox("with the 8 patches around it", objectName="inspector.neighbours")
         self.neighbours.setToolTip("Read the chosen patch in the middle of its surroundings, three patches a side.")
