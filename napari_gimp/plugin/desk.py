@@ -15,6 +15,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_gimp import words
+from napari_gimp.plugin.activity import Activity
 from napari_gimp.plugin.canvas import Canvas
 from napari_gimp.plugin.faces import ClosingWatch, main_window
 from napari_gimp.plugin.host import attend
@@ -66,10 +67,12 @@ class Desk:
         self.marks: dict[str, list[Mark]] = {}
         self.labels: list[str] = list(DEFAULT_LABELS)
         self.keys: dict[str, str] = {}
+        self._acts: dict[str, Callable[[object], None]] = {}
         self.what_if = WhatIf()
         self.before_closing: list[Callable[[], object]] = []
         self._parts: dict[Any, Any] = {}
         self._closing: ClosingWatch | None = None
+        self._activity = Activity(self.jobs)
         attend(viewer)
 
     @property
@@ -93,10 +96,25 @@ class Desk:
             LOG.error("%s", error, exc_info=error)
             show_error(words.error_words(error))
 
-    def bind(self, key: str, meaning: str, act: Callable[[], object]) -> None:
-        """A key of the viewer (napari's notation), with what it does in words: the list of keys shows it."""
-        self.keys[key] = meaning
-        self.viewer.bind_key(key, lambda _: act() and None, overwrite=True)
+    def bind(self, key: str, meaning: str, act: Callable[[], object]) -> Callable[..., None]:
+        """A key of the viewer (napari's notation), with what it does in words: the list of keys shows it.
+
+        Returns
+        -------
+        What to call when it no longer holds; nothing happens where another has taken the key since.
+        """
+
+        def pressed(_: object) -> None:
+            act()
+
+        def release(*_: object) -> None:
+            if self._acts.get(key) is pressed:
+                del self._acts[key], self.keys[key]
+                self.viewer.bind_key(key, None, overwrite=True)
+
+        self.keys[key], self._acts[key] = meaning, pressed
+        self.viewer.bind_key(key, pressed, overwrite=True)
+        return release
 
     def part(self, make: Callable[[Desk], Part]) -> Part:
         """The one of its kind in this window, made when it is first asked for; it goes when the desk does."""

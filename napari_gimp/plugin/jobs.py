@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
+import psygnal
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import WorkerBase
 
@@ -68,7 +69,13 @@ class Worker(WorkerBase):
 
 
 class Jobs:
-    """The live workers of a window. A plain object, so that it outlives the widget that stops them."""
+    """The live workers of a window. A plain object, so that it outlives the widget that stops them.
+
+    ``started`` and ``ended`` say the worker.
+    """
+
+    started = psygnal.Signal(object)
+    ended = psygnal.Signal(object)
 
     def __init__(self) -> None:
         self._live: list[Worker] = []
@@ -93,6 +100,7 @@ class Jobs:
         worker.tell(worker.errored, errored)
         worker.tell(worker.finished, lambda *_: self._forget(worker))
         self._live.append(worker)
+        self.started.emit(worker)
         worker.start()
         return lambda: worker.quit() if worker in self._live else None
 
@@ -110,6 +118,7 @@ class Jobs:
         if worker in self._live:
             self._live.remove(worker)
             worker.fall_silent()
+            self.ended.emit(worker)
 
     def quit(self) -> None:
         """Ask every worker to end after its step; returns at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -10,15 +11,28 @@ from napari_gimp.plugin.layers import MAP, TAG
 from napari_gimp.plugin.results import ResultSection
 
 OPACITY_STEP = 0.1
+NEXT, PREVIOUS, MORE, LESS, HIDE = ".", ",", "Shift-Up", "Shift-Down", "H"
+KEYS = {
+    NEXT: "Show the next map.",
+    PREVIOUS: "Show the previous map.",
+    MORE: "Make the map more opaque, by 10 %.",
+    LESS: "Make the map more transparent, by 10 %.",
+    HIDE: "Hide the map, or show it again.",
+}
+"""Key -> what it does; none of them is napari's own."""
 
 
 def bind_map_keys(desk: Desk, result: ResultSection) -> None:
-    """Bind them to the desk's viewer; none of them is napari's own."""
-    desk.bind(".", "next map", partial(result.step_map, 1))
-    desk.bind(",", "previous map", partial(result.step_map, -1))
-    desk.bind("Shift-Up", "map more opaque", partial(_change_opacity, result, OPACITY_STEP))
-    desk.bind("Shift-Down", "map more transparent", partial(_change_opacity, result, -OPACITY_STEP))
-    desk.bind("H", "hide or show the map", partial(_toggle, desk))
+    """Bind them to the desk's viewer for as long as the panel is there."""
+    acts: dict[str, Callable[[], object]] = {
+        NEXT: partial(result.step_map, 1),
+        PREVIOUS: partial(result.step_map, -1),
+        MORE: partial(_change_opacity, result, OPACITY_STEP),
+        LESS: partial(_change_opacity, result, -OPACITY_STEP),
+        HIDE: partial(_toggle, desk),
+    }
+    for key, act in acts.items():
+        result.destroyed.connect(desk.bind(key, KEYS[key], act))
 
 
 def _change_opacity(result: ResultSection, by: float) -> None:

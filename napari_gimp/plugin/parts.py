@@ -10,7 +10,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -21,6 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QCollapsible
+
+from napari_gimp.plugin.folders import ask_file, ask_folder
 
 
 class FileField(QWidget):
@@ -68,8 +69,7 @@ class FileField(QWidget):
             self.chosen.emit(Path(text).expanduser() if text else None)
 
     def _browse(self) -> None:
-        ask = QFileDialog.getExistingDirectory if self._folder else QFileDialog.getOpenFileName
-        answer = ask(self, self._hint) if self._folder else ask(self, self._hint, "", self._filters)[0]
+        answer = ask_folder(self, self._hint) if self._folder else ask_file(self, self._hint, self._filters)
         if answer:
             self.line.setText(answer)
             self._typed()

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QGroupBox,
     QHBoxLayout,
     QHeaderView,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gimp.plugin.bars import BarRow, ProbabilityBars
+from napari_gimp.plugin.folders import ask_folder
 from napari_gimp.plugin.forms import SettingsForm, combo
 from napari_gimp.plugin.maps import ATTENTION
 from napari_gimp.plugin.parts import Words, folded, silently
@@ -133,7 +133,7 @@ class ResultSection(QGroupBox):
 
     def ask_folder(self) -> None:
         """Ask where to export to; says ``export_to``."""
-        folder = QFileDialog.getExistingDirectory(self, "Folder for the exported result")
+        folder = ask_folder(self, "Folder for the exported result", to_write=True)
         if folder:
             self.export_to.emit(folder)
 

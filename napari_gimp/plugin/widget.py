@@ -31,6 +31,7 @@ from napari_gimp.plugin.session import Request
 from napari_gimp.plugin.shown import Shown
 from napari_gimp.plugin.sight import Sight
 from napari_gimp.plugin.tissue_choice import TissueChoice
+from napari_gimp.plugin.wiring.keys import bind_help
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress, SlideFacts, check_mpp
 
@@ -58,6 +59,7 @@ class GimpWidget(Dock):
         self._fit, self._sight = Fit(viewer, self), Sight(viewer, self.canvas)
         desk.before_closing.append(self._fit.stop)
         bind_map_keys(desk, self.panel.result)
+        bind_help(self)
         self._drops = Drops(
             self,
             {

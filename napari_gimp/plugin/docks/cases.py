@@ -10,7 +10,6 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QKeyEvent, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QLineEdit,
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_gimp.plugin.caselist import COLUMNS, STATES
 from napari_gimp.plugin.caserows import CaseRow
+from napari_gimp.plugin.folders import ask_file, ask_folder
 from napari_gimp.plugin.forms import combo
 from napari_gimp.plugin.parts import Words
 
@@ -102,12 +102,12 @@ class CasesFace(QWidget):
         self.stop_queue.clicked.connect(self.stop)
 
     def _ask_folder(self, title: str, said: Signal) -> None:
-        folder = QFileDialog.getExistingDirectory(self, title)
+        folder = ask_folder(self, title)
         if folder:
             said.emit(folder)
 
     def _ask_table(self) -> None:
-        table, _ = QFileDialog.getOpenFileName(self, "Table of cases", "", "Tables (*.csv *.tsv *.txt);;All files (*)")
+        table = ask_file(self, "Table of cases", "Tables (*.csv *.tsv *.txt);;All files (*)")
         if table:
             self.table_chosen.emit(table)
 

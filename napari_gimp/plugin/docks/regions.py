@@ -10,7 +10,6 @@ from qtpy.QtGui import QAction, QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -22,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_gimp.plugin.docks.regionclasses import ClassList, Colour
 from napari_gimp.plugin.docks.regiontable import NO_CLASS, RegionTable, swatch
+from napari_gimp.plugin.folders import ask_file, ask_new_file
 from napari_gimp.plugin.forms import combo
 from napari_gimp.plugin.parts import Words, folded, silently
 
@@ -135,13 +135,13 @@ class RegionsFace(QScrollArea):
         self.as_class.textActivated.connect(lambda text: self.new_class.emit("" if text == NO_CLASS else text))
 
     def _ask_what(self) -> None:
-        answer, _ = QFileDialog.getOpenFileName(self, "Import regions", "", IMPORTS)
+        answer = ask_file(self, "Import regions", IMPORTS)
         if answer:
             self.imported.emit(Path(answer))
 
     def _ask_where(self, kind: str) -> None:
         title, form = EXPORTS[kind]
-        answer, _ = QFileDialog.getSaveFileName(self, title, f"regions.{kind}", form)
+        answer = ask_new_file(self, title, f"regions.{kind}", form)
         if answer:
             path = Path(answer)
             self.exported.emit(kind, path if path.suffix else path.with_suffix(f".{kind}"))

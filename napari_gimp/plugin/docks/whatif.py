@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QCompleter,
     QDoubleSpinBox,
-    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -25,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gimp.plugin.bars import BarRow, ProbabilityBars
+from napari_gimp.plugin.folders import ask_folder
 from napari_gimp.plugin.forms import calm, combo
 from napari_gimp.plugin.parts import Words, fill, silently
 from napari_gimp.types import EditKind
@@ -130,7 +130,7 @@ class WhatIfFace(QScrollArea):
             super().keyPressEvent(event)
 
     def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder for the what-if")
+        folder = ask_folder(self, "Folder for the what-if", to_write=True)
         if folder:
             self.export_to.emit(folder)
 

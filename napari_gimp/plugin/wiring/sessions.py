@@ -18,6 +18,7 @@ from napari_gimp.plugin import keeping
 from napari_gimp.plugin.autosave import autosave_of
 from napari_gimp.plugin.choices_shown import panel_of
 from napari_gimp.plugin.desk import Desk, desk_of
+from napari_gimp.plugin.folders import ask_file
 from napari_gimp.plugin.host import slide_layers, slide_of
 from napari_gimp.plugin.layers import TAG
 from napari_gimp.plugin.preferences import PLUGIN
@@ -56,7 +57,7 @@ def open_session() -> None:
     slides = slide_layers(viewer)
     folder = str(Path(slides[-1].metadata["slide"].path).parent) if slides else ""
     window = QApplication.activeWindow()
-    chosen, _ = QFileDialog.getOpenFileName(window, "Open a session", folder, f"Sessions (*{SUFFIX})")
+    chosen = ask_file(window, "Open a session", f"Sessions (*{SUFFIX})", folder)
     if chosen:
         restore(viewer, Path(chosen))
 
