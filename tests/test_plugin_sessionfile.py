@@ -71,7 +71,8 @@ def state_in(folder: Path) -> SessionState:
         regions=(Drawing("a", "shapes", "one", ({"type": "Feature", "geometry": None, "properties": {}},)),),
         marks={"one": [{"yx": [1, 2], "size_yx": [3.0, 3.0], "label": "tumour"}]},
         what_if=[{"edit": "genes", "target": "TP53"}],
-        view=View((0.0, 12.5, 33.0), 1.75, (0.0, 0.0, 90.0)),
+        labels=("tumour", "stroma"),
+        view=View((0.0, 12.5, 33.0), 1.75, (0.0, 0.0, 90.0), ("away", "up", "left"), (1, 0)),
     )
 
 
@@ -352,6 +353,13 @@ def test_a_folder_that_cannot_be_written_sends_the_session_to_the_cache(tmp_path
         claim_for(Path("/proc/s.svs"), Path("/proc/cache"))
 
 
+def test_what_ours_says_of_a_layer_comes_back() -> None:
+    before = shapes(SQUARE[:2], kinds=("line",), metadata={"napari-gimp ruler": True})
+    _, attributes = back(before)
+    assert attributes["metadata"]["napari-gimp ruler"] is True
+    assert attributes["metadata"]["napari-gimp drawn on"]["slide"] == "one"
+
+
 def drawn(kind: str, data: Any, mpp: tuple[float, float] | None = (0.25, 0.25), **attributes: Any) -> Drawn:
     look = {"visible": True, "opacity": 0.7, "scale": (0.25, 0.25), "translate": (0.0, 0.0), "features": {}}
     return Drawn("mine", kind, data, look | attributes, "one", mpp)
@@ -388,7 +396,7 @@ def test_shapes_of_every_kind_come_back_where_they_were() -> None:
     assert attributes["shape_type"] == list(kinds)
     for old, new in zip(before.data, data, strict=True):
         np.testing.assert_allclose(new, old, atol=1e-9)
-    assert attributes["features"] == columns
+    assert {name: list(values) for name, values in attributes["features"].items()} == columns
     np.testing.assert_allclose(attributes["edge_color"], before.attributes["edge_color"])
     assert attributes["edge_width"] == pytest.approx([8.0] * 5)
     assert (attributes["opacity"], attributes["visible"]) == (0.7, True)
@@ -443,7 +451,7 @@ def test_a_polygon_that_another_program_wrote_is_taken() -> None:
     }
     data, attributes, _ = layer_of(Drawing("q", "shapes", "one", (feature,)), FACTS)
     assert len(data) == 1
-    assert attributes["features"]["classification"] == ["Stroma"]
+    assert list(attributes["features"]["classification"]) == ["Stroma"]
 
 
 def test_a_drawing_that_is_none_is_refused() -> None:

@@ -28,6 +28,7 @@ from napari_gimp.plugin.sessionlock import Lock, lock_path
 from napari_gimp.plugin.wiring.sessions import get_session_reader, restore
 from napari_gimp.settings import InputError
 from napari_gimp.types import MapSettings
+from napari_gimp.types.whatif import GeneEdit, WhatIf
 
 pytestmark = pytest.mark.window
 SQUARE = np.array([[10, 20], [10, 90], [60, 90], [60, 20]], float)
@@ -103,6 +104,8 @@ def test_everything_comes_back(room: Room, folder: Path) -> None:
         units=("um", "um"),
     )
     desk.marks[identity] = [{"yx": [0, 0], "size_yx": [10.0, 10.0], "label": "tumour"}]
+    desk.what_if = WhatIf((GeneEdit("GENE1", "silence"),))
+    room.viewer.scene.camera.orientation2d = ("up", "left")
     room.layer(layers.MAP).gamma = 1.7
     room.layer(layers.TISSUE).visible = False
     room.viewer.scene.camera.center, room.viewer.scene.camera.zoom = (50.0, 60.0), 3.5
@@ -116,6 +119,8 @@ def test_everything_comes_back(room: Room, folder: Path) -> None:
     panel.model.device.setCurrentText("auto")
     desk.marks.clear()
     widget.session.drop_result()
+    desk.what_if = WhatIf()
+    room.viewer.scene.camera.orientation2d = ("down", "right")
 
     restore(room.viewer, path)
     room.settle()
@@ -138,6 +143,10 @@ def test_everything_comes_back(room: Room, folder: Path) -> None:
         np.testing.assert_allclose(np.asarray(new) * back.scale, old, atol=1e-6)
     assert list(back.features["classification"]) == ["Tumor", "Stroma"]
     assert desk.marks[identity][0]["label"] == "tumour"
+    assert desk.what_if == WhatIf((GeneEdit("GENE1", "silence"),))
+    assert [str(getattr(side, "value", side)) for side in room.viewer.scene.camera.orientation2d] == ["up", "left"]
+    room.viewer.scene.camera.orientation2d = ("down", "right")
+    desk.what_if = WhatIf()
     assert tuple(room.viewer.scene.camera.center)[-2:] == (50.0, 60.0)
     assert not list(folder.glob("* (2)*"))
     content = saved(room, path, lambda found: len(found["regions"]) == 1)

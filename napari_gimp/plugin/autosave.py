@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Layer
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
@@ -28,7 +27,6 @@ LOOK_MS = 1000
 """How often the window is looked at: with the writing, nothing is older than two seconds."""
 BEAT_S, AGAIN_S = 20.0, 10.0
 """How often an idle window shows that it lives; how soon a write that failed is tried again."""
-_AUTOSAVES: WeakKeyDictionary[Desk, Autosave] = WeakKeyDictionary()
 
 
 class Scribe:
@@ -146,9 +144,9 @@ class Autosave:
         error = done.exception()
         if isinstance(error, Exception):
             self._last = None
-            if str(error) != self._failed[0]:
+            if repr(error) != self._failed[0]:
                 self.desk.fail(error)
-            self._failed = str(error), time.monotonic() + AGAIN_S
+            self._failed = repr(error), time.monotonic() + AGAIN_S
             return
         self._failed = ("", 0.0)
         notes = done.result()
@@ -234,7 +232,6 @@ class Autosave:
         self._timer.stop()
         self.hand_over()
         self._thread.shutdown()
-        _AUTOSAVES.pop(self.desk, None)
 
 
 def wear(layer: Layer, look: Look) -> None:
@@ -251,6 +248,4 @@ def wear(layer: Layer, look: Look) -> None:
 
 def autosave_of(desk: Desk) -> Autosave:
     """The autosave of a desk, started when it is first asked for."""
-    if desk not in _AUTOSAVES:
-        _AUTOSAVES[desk] = Autosave(desk)
-    return _AUTOSAVES[desk]
+    return desk.part(Autosave)

@@ -62,7 +62,14 @@ def drawing_of(drawn: Drawn) -> Drawing:
     features, grid = {"shapes": _shapes, "labels": _labels, "points": _points}[drawn.kind](drawn)
     look = drawn.attributes
     return Drawing(
-        drawn.name, drawn.kind, drawn.slide, tuple(features), grid, bool(look["visible"]), float(look["opacity"])
+        drawn.name,
+        drawn.kind,
+        drawn.slide,
+        tuple(features),
+        grid,
+        bool(look["visible"]),
+        float(look["opacity"]),
+        dict(look.get("metadata", {})),
     )
 
 
@@ -168,7 +175,7 @@ def layer_of(drawing: Drawing, facts: SlideFacts) -> LayerTuple:
         raise InputError(
             f"{drawing.name}: expected a drawing as a session stores it, found: {error}; draw it again."
         ) from error
-    owner = {} if drawing.slide is None else drawn_on(facts)
+    owner = {**drawing.metadata, **({} if drawing.slide is None else drawn_on(facts))}
     look = {"name": drawing.name, "visible": drawing.visible, "opacity": drawing.opacity, "metadata": owner}
     return data, {**attributes, **look}, drawing.kind
 
@@ -215,7 +222,7 @@ def _colour(feature: Mapping[str, Any]) -> list[float]:
     return [*(value / 255 for value in feature["properties"].get("color", (255, 193, 7))), 1.0]
 
 
-def _columns(features: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _columns(features: list[Mapping[str, Any]]) -> dict[str, Any]:
     def classes(feature: Mapping[str, Any]) -> str:
         said = feature["properties"].get("classification") or ""
         return str(said.get("name", "")) if isinstance(said, Mapping) else str(said)
@@ -223,8 +230,8 @@ def _columns(features: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
     own = [_ours(feature).get("features") or {} for feature in features]
     others = dict.fromkeys(name for each in own for name in each)
     return {
-        "name": [str(feature["properties"].get("name") or "") for feature in features],
-        "classification": [classes(feature) for feature in features],
+        "name": np.array([str(feature["properties"].get("name") or "") for feature in features], object),
+        "classification": np.array([classes(feature) for feature in features], object),
         **{name: [each.get(name) for each in own] for name in others},
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 KEYS = {"slides": "identity", "layers": "tag", "regions": "name"}
 """What an entry of each list is known by."""
-OPAQUE = ("marks", "what_if", "features", "grid")
+OPAQUE = ("marks", "what_if", "features", "grid", "metadata")
 """Whole values of others: replaced, never mixed with older ones."""
 
 

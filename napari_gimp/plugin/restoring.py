@@ -20,6 +20,7 @@ from napari_gimp.plugin.session import Request, why_not
 from napari_gimp.plugin.sessionstate import Drawing, SessionState
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress, SlideFacts
+from napari_gimp.types.whatif import WhatIf
 
 LOOK_AFTER_MS = 150
 """The view comes back after napari has fitted its own to the first slide."""
@@ -90,11 +91,17 @@ class Restoring:
                 self.desk.marks[identity] = list(marks)
                 self.desk.marks_changed.emit(identity)
             self.saving.came_back(marks=None)
+        if self.state.labels:
+            self.desk.labels[:] = self.state.labels
 
     def _put_view(self) -> None:
         view = self.state.view
         if view is not None and slide_layers(self.viewer):
             camera = self.viewer.scene.camera
+            if len(view.order) == self.viewer.dims.ndim:
+                self.viewer.dims.order = view.order
+            if view.orientation:
+                camera.orientation = view.orientation
             camera.angles, camera.center, camera.zoom = view.angles, view.centre, view.zoom
         self.saving.came_back(view=None)
 
@@ -129,11 +136,23 @@ class Restoring:
             )
 
     def _put_result(self, request: Request, prediction: Prediction | None) -> None:
-        if prediction is None or not show_kept(self.widget, request, prediction):
-            return
-        if self.state.map_key is not None:
+        shown = prediction is not None and show_kept(self.widget, request, prediction)
+        self._put_question()
+        if shown and self.state.map_key is not None:
             self.widget.panel.result.choose_map(self.state.map_key)
             self.saving.came_back(map_key=None)
+
+    def _put_question(self) -> None:
+        """The what-if follows the result: a result of another slide begins without one."""
+        if self.state.what_if is None:
+            return
+        try:
+            self.desk.what_if = WhatIf.from_json(self.state.what_if)
+        except InputError as error:
+            self.desk.fail(error)
+            return
+        self.saving.came_back(what_if=None)
+        self.desk.what_if_changed.emit()
 
 
 def _rebuilt(

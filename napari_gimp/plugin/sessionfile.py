@@ -64,6 +64,7 @@ def to_json(state: SessionState, beside: Path | None = None) -> dict[str, Any]:
         "layers": [plain(asdict(look)) for look in state.layers],
         "regions": [{"type": "FeatureCollection", **plain(asdict(drawing))} for drawing in state.regions],
         "marks": plain(state.marks),
+        "labels": list(state.labels),
         "what_if": plain(state.what_if),
         "view": None if state.view is None else plain(asdict(state.view)),
     }
@@ -198,7 +199,8 @@ def _fields(path: Path) -> dict[str, Callable[[Any], dict[str, Any]]]:
         "map": lambda one: {"map_key": _text(one.get("key")), "map_view": _settings(ViewSettings(), one.get("view"))},
         "marks": lambda one: {"marks": one},
         "what_if": lambda one: {"what_if": one},
-        "view": lambda one: {"view": View(_numbers(one["centre"]), float(one["zoom"]), _numbers(one["angles"]))},
+        "labels": lambda all_: {"labels": tuple(_said(one) for one in all_)},
+        "view": lambda one: {"view": _view(one)},
     }
 
 
@@ -271,7 +273,14 @@ def _drawing(one: Mapping[str, Any]) -> Drawing:
         None if one.get("grid") is None else dict(one["grid"]),
         bool(one.get("visible", True)),
         float(one.get("opacity", 1.0)),
+        dict(one.get("metadata") or {}),
     )
+
+
+def _view(one: Mapping[str, Any]) -> View:
+    orientation = tuple(_said(each) for each in one.get("orientation") or ())
+    order = tuple(int(each) for each in one.get("order") or ())
+    return View(_numbers(one["centre"]), float(one["zoom"]), _numbers(one["angles"]), orientation, order)
 
 
 def _text(value: Any) -> str | None:

@@ -42,7 +42,8 @@ class Look:
 class Drawing:
     """A layer that the user drew: GeoJSON features in level-0 pixels of the slide (x, y).
 
-    ``kind``: shapes, labels or points. ``grid``: shape, scale and translate of a labels layer.
+    ``kind``: shapes, labels or points. ``grid``: shape, scale and translate of a labels layer. ``metadata``: what ours
+    says of the layer, say that its lines are measures.
     """
 
     name: str
@@ -52,15 +53,21 @@ class Drawing:
     grid: Mapping[str, Any] | None = None
     visible: bool = True
     opacity: float = 1.0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class View:
-    """The camera: centre and zoom in the viewer's units (um), angles in degrees."""
+    """The camera: centre and zoom in the viewer's units (um), angles in degrees; how the slide is turned and mirrored.
+
+    ``orientation``: where each axis points to; ``order``: which axis is shown along which side. Empty: as they are.
+    """
 
     centre: tuple[float, ...]
     zoom: float
     angles: tuple[float, ...] = (0.0, 0.0, 90.0)
+    orientation: tuple[str, ...] = ()
+    order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class SessionState:
 
     ``chosen``: identity of the slide that is analysed. ``demo``: the checkpoint is the bundled one. ``parameters``: the
     fields of `PARAMETERS`. ``tissue``: name of the drawing that is taken as tissue. ``marks`` and ``what_if`` are JSON
-    of their own rooms. ``known``: the file as it was read.
+    of their own rooms; ``labels`` are what a mark can be. ``known``: the file as it was read.
     """
 
     slides: tuple[SlideEntry, ...] = ()
@@ -85,6 +92,7 @@ class SessionState:
     layers: tuple[Look, ...] = ()
     regions: tuple[Drawing, ...] = ()
     marks: Any = None
+    labels: tuple[str, ...] = ()
     what_if: Any = None
     view: View | None = None
     known: Mapping[str, Any] = field(default_factory=dict, compare=False)
@@ -118,6 +126,7 @@ def carried(now: SessionState, kept: SessionState) -> SessionState:
         layers=(*now.layers, *(look for look in kept.layers if dict(look.tag) not in tags)),
         regions=(*now.regions, *(drawing for drawing in kept.regions if drawing.name not in names)),
         marks=now.marks or kept.marks,
+        labels=now.labels or kept.labels,
         what_if=now.what_if or kept.what_if,
         view=kept.view or now.view,
         known=kept.known,

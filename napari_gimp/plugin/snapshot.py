@@ -81,8 +81,9 @@ def snapshot_of(desk: Desk, panel: InPanel, last: Snapshot | None = None) -> Sna
         map_key=panel.map_key,
         map_view=panel.view,
         layers=tuple(_look(layer) for layer in viewer.layers if _has_look(layer)),
-        marks=plain(getattr(desk, "marks", None)) or None,
-        what_if=_what_if(desk),
+        marks=plain({identity: marks for identity, marks in desk.marks.items() if marks}) or None,
+        labels=tuple(desk.labels),
+        what_if=desk.what_if.to_json() or None,
         view=_view(viewer),
     )
     before = {each.name: each for each in last.drawn} if last is not None else {}
@@ -114,14 +115,15 @@ def _look(layer: Layer) -> Look:
     )
 
 
-def _what_if(desk: Desk) -> Any:
-    asked: Any = getattr(desk, "what_if", None)
-    return asked.to_json() if hasattr(asked, "to_json") else plain(asked)
-
-
 def _view(viewer: Any) -> View:
     camera = viewer.scene.camera
-    return View(tuple(float(v) for v in camera.center), float(camera.zoom), tuple(float(v) for v in camera.angles))
+    centre, angles = (tuple(float(value) for value in values) for values in (camera.center, camera.angles))
+    orientation = tuple(str(getattr(side, "value", side)) for side in camera.orientation)
+    return View(centre, float(camera.zoom), angles, orientation, tuple(int(axis) for axis in viewer.dims.order))
+
+
+def _is_ours(name: Any) -> bool:
+    return isinstance(name, str) and name.startswith(f"{TAG} ") and name != DRAWN_ON
 
 
 def _drawn(layer: Layer, desk: Desk, before: Mapping[str, Drawn]) -> Drawn:
@@ -134,6 +136,7 @@ def _drawn(layer: Layer, desk: Desk, before: Mapping[str, Drawn]) -> Drawn:
     worn = {name: np.array(getattr(layer, name)) for name in WORN[kind]}
     attributes = {
         "visible": bool(layer.visible),
+        "metadata": plain({name: layer.metadata[name] for name in layer.metadata if _is_ours(name)}),
         "opacity": float(layer.opacity),
         "scale": tuple(float(v) for v in layer.scale),
         "translate": tuple(float(v) for v in layer.translate),
