@@ -260,6 +260,12 @@ def test_marks_come_back_with_their_slide(room: Room, dock: Gallery, qtbot: obje
     room.open()
     room.settle()
     assert list(room.layer(MARKS).features["label"]) == ["tumour"]
+    desk = room.widget.desk
+    identity = desk.session.choices.slide.identity
+    desk.marks[identity] = [*desk.marks[identity], {"label": "half a mark"}]
+    desk.marks_changed.emit(identity)
+    room.settle()
+    assert len(room.layer(MARKS).data) == len(desk.marks[identity]) == 1
 
 
 @pytest.mark.window

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.host import slide_layers, slide_of
 from napari_gimp.plugin.layers import TAG, LayerTuple, placement, tag
-from napari_gimp.plugin.marks import Mark, centres, colour_of, with_labels_of
+from napari_gimp.plugin.marks import Mark, centres, colour_of, sound_marks, with_labels_of
 from napari_gimp.types import Prediction, SlideFacts
 
 CHOSEN, MARKS = "chosen patch", "marks"
@@ -73,7 +73,8 @@ def _show_again(desk: Desk) -> None:
 
 def _show_marks(desk: Desk, identity: str) -> None:
     facts = _facts(desk, identity)
-    marks = desk.marks.get(identity, [])
+    marks = sound_marks(desk.marks.get(identity, []))  # they may come from a file
+    desk.marks[identity] = marks
     if facts is None or not marks:
         desk.canvas.drop(lambda plate: plate["slide"] == identity and plate["role"] == MARKS)
         return

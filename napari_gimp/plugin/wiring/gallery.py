@@ -40,6 +40,7 @@ class Gallery(Dock):
         self._picking = Newest()
         self._rankings: tuple[Ranking, ...] = ()
         self._hung: Hung | None = None
+        self._shown: list[tuple[str, str]] = []
         self._connect()
         self._show_labels()
         self._result_changed()
@@ -122,7 +123,7 @@ class Gallery(Dock):
         )
 
     def _hang(self, hung: Hung) -> None:
-        self._hung = hung
+        self._hung, self._shown = hung, []
         self.face.title.setText(hung.picks.title)
         self.face.set_items(hung.words, hung.tips)
         self._show_thumbnails()
@@ -132,13 +133,16 @@ class Gallery(Dock):
         self.desk.fail(error)
 
     def _show_thumbnails(self) -> None:
+        """Pictures and labels of the patches whose label is another than it was shown."""
         if self._hung is None:
             return
         labels = self._hung.labels(self.desk.marks.get(self._identity or "", []))
-        for row, (patch, label) in enumerate(zip(self._hung.picks.patches, labels, strict=True)):
-            pixels = self._hung.pixels.get(patch)
-            image = None if pixels is None else qimage(pixels)
-            self.face.set_thumbnail(row, image, label, colour_of(label, self.desk.labels))
+        now = [(label, colour_of(label, self.desk.labels)) for label in labels]
+        for row, (patch, shown) in enumerate(zip(self._hung.picks.patches, now, strict=True)):
+            if row >= len(self._shown) or self._shown[row] != shown:
+                pixels = self._hung.pixels.get(patch)
+                self.face.set_thumbnail(row, None if pixels is None else qimage(pixels), *shown)
+        self._shown = now
 
     def _show_labels(self) -> None:
         labels = self.desk.labels
