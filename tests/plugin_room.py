@@ -28,7 +28,7 @@ class Room:
     widget: GimpWidget
     folder: Path
 
-    def until(self, true: Callable[[], bool], seconds: float = 20.0) -> None:
+    def until(self, true: Callable[[], bool], seconds: float = 90.0) -> None:
         """Let the window live until something holds."""
         end = time.monotonic() + seconds
         while not true():

@@ -131,7 +131,7 @@ def test_cancel_ends_the_run_alone(room: Room, gate: threading.Event, gates: dic
 def test_an_export_takes_the_slide_of_its_result(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     exported: list[tuple] = []
 
-    def fake_export(*given: object) -> Generator[Progress, None, list[Path]]:
+    def fake_export(*given: object, allow_names: bool) -> Generator[Progress, None, list[Path]]:
         exported.append(given)
         yield Progress("exporting", 0, 0, "files")
         return [room.folder / "out" / "figure.png"]
@@ -143,7 +143,7 @@ def test_an_export_takes_the_slide_of_its_result(room: Room, monkeypatch: pytest
     room.widget.run()
     room.settle()
     room.widget.panel.slide.slides.setCurrentText("silent")
-    room.widget.export(room.folder)
+    room.widget.exports.export(room.folder)
     room.settle()
     ((prediction, path, *_),) = exported
     assert prediction.slide.name == "slide"

@@ -44,6 +44,8 @@ class Desk:
         ``marks_changed`` says the identity.
     what_if
         What is asked of the result in sight; ``what_if_changed`` when it is another question.
+    asked
+        The answered what-if as a result of its own, None while there is none; whoever answers puts it here.
     gene_chosen
         A gene that a what-if shall be about.
     patch_hovered, patch_chosen
@@ -69,6 +71,7 @@ class Desk:
         self.keys: dict[str, str] = {}
         self._acts: dict[str, Callable[[object], None]] = {}
         self.what_if = WhatIf()
+        self.asked: Callable[[], Prediction | None] = lambda: None
         self.before_closing: list[Callable[[], object]] = []
         self._parts: dict[Any, Any] = {}
         self._closing: ClosingWatch | None = None

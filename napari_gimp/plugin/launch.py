@@ -89,4 +89,4 @@ def export_result() -> None:
     viewer = napari.current_viewer()
     if viewer is not None:
         _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
-        widget.ask_for_export()
+        widget.exports.ask()

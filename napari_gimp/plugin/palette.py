@@ -23,6 +23,11 @@ def colours(shown: PatchMap) -> str | dict[str, Any]:
     return {"name": shown.colormap, "colors": clear_at_0()}
 
 
+def matplotlib_name(shown: PatchMap) -> str:
+    """The nearest colour map of matplotlib, for pages on white paper."""
+    return "PuOr" if shown.signed else shown.colormap
+
+
 @cache
 def clear_at_0() -> Float[np.ndarray, "257 4"]:
     """Orange, nothing, blue: told apart by colour-blind readers and from haematoxylin and eosin."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QGroupBox,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QProgressBar,
     QPushButton,
     QTableWidget,
@@ -23,7 +23,7 @@ from napari_gimp.plugin.bars import BarRow, ProbabilityBars
 from napari_gimp.plugin.folders import ask_folder
 from napari_gimp.plugin.forms import SettingsForm, combo
 from napari_gimp.plugin.maps import ATTENTION
-from napari_gimp.plugin.parts import Words, folded, silently
+from napari_gimp.plugin.parts import CAUTION, Toned, Words, folded, silently
 from napari_gimp.plugin.session import ViewSettings
 from napari_gimp.words import RESEARCH_ONLY
 
@@ -37,7 +37,9 @@ class RunSection(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.start = QPushButton("Run GiMP", objectName="run")
+        self.start.setToolTip("Find the tissue, embed its patches and predict; the maps fill in meanwhile.")
         self.stop = QPushButton("Cancel", objectName="cancel", enabled=False)
+        self.stop.setToolTip("End the run; what was embedded is kept for the next one.")
         self.reason = Words("why_not")
         self.bar = QProgressBar(objectName="progress", visible=False, textVisible=True)
         self.stage = Words("stage")
@@ -71,14 +73,14 @@ class ResultSection(QGroupBox):
 
     view_changed = Signal()
     export_to = Signal(str)
+    report_to = Signal(str)
     patch_chosen = Signal(int)
 
     def __init__(self) -> None:
         super().__init__("Result")
         self.headline = Words("verdict")
         self.headline.setStyleSheet("font-size: 13pt; font-weight: bold;")
-        self.caution = QLabel(RESEARCH_ONLY, objectName="caution", wordWrap=True)
-        self.caution.setStyleSheet("color: #ffcc80; font-weight: bold;")
+        self.caution = Toned("caution", CAUTION)
         self.table = _plain_table("probabilities")
         self.table.setToolTip("± is the standard deviation over members trained from other seeds, where there are any.")
         self.bars, self.doubt, self.notes = ProbabilityBars(), Words("doubt"), Words("notes")
@@ -90,11 +92,17 @@ class ResultSection(QGroupBox):
         self.export.setToolTip(
             "Write prediction, patches, GeoJSON for QuPath, maps, figure and run record to a folder."
         )
+        self.report = QPushButton("Report…", objectName="report")
+        self.report.setToolTip("Write the case as one page, report.html and report.pdf, to a folder.")
+        self.names = QCheckBox("names in files", objectName="names")
+        self.names.setToolTip("Off: files and pages name neither slide nor patient, nor any path. On: they do.")
         self._arrange()
+        self.caution.setText(RESEARCH_ONLY)
         self.map.currentIndexChanged.connect(self._say_view_changed)
         self.view.changed.connect(self._say_view_changed)
         self.patches.cellClicked.connect(lambda row, _: self.patch_chosen.emit(row))
         self.export.clicked.connect(self.ask_folder)
+        self.report.clicked.connect(self._ask_report)
         self.setVisible(False)
 
     def _arrange(self) -> None:
@@ -128,6 +136,26 @@ class ResultSection(QGroupBox):
         layout.insertWidget(1, self.map, 1)
         return row
 
+    def _out_row(self) -> QWidget:
+        """What writes files, and whether they may name anybody."""
+        row = QWidget()
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for button in (self.export, self.report):
+            layout.addWidget(button, 1)
+        layout.addWidget(self.names)
+        return row
+
+    @property
+    def allows_names(self) -> bool:
+        """Whether files may name slide and patient."""
+        return bool(self.names.isChecked())
+
+    def set_whole(self, whole: bool) -> None:
+        """Only a whole result is written."""
+        self.export.setEnabled(whole)
+        self.report.setEnabled(whole)
+
     def _say_view_changed(self) -> None:
         self.view_changed.emit()
 
@@ -136,6 +164,12 @@ class ResultSection(QGroupBox):
         folder = ask_folder(self, "Folder for the exported result", to_write=True)
         if folder:
             self.export_to.emit(folder)
+
+    def _ask_report(self) -> None:
+        """Ask where the page goes; says ``report_to``."""
+        folder = ask_folder(self, "Folder for the report", to_write=True)
+        if folder:
+            self.report_to.emit(folder)
 
     def show_result(
         self,

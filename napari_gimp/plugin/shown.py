@@ -45,7 +45,7 @@ class Shown:
         titles = map_titles(prediction, origin.choices.members)
         self.panel.result.show_result(prediction.slide.name, headline, classes, rows, titles, notes)
         self.panel.result.set_doubt(prediction.classes, bar_rows(prediction), doubt_sentences(prediction))
-        self.panel.result.export.setEnabled(prediction.partial >= 1)
+        self.panel.result.set_whole(prediction.partial >= 1)
         self.show_maps()
 
     def want_map(self, key: str) -> None:

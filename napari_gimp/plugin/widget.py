@@ -20,6 +20,7 @@ from napari_gimp.plugin import job
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.drawn import claim_when_drawn, place_again
 from napari_gimp.plugin.drops import Drops
+from napari_gimp.plugin.exports import Exports
 from napari_gimp.plugin.faces import show_session
 from napari_gimp.plugin.fitting import Fit
 from napari_gimp.plugin.host import shows, slide_layers, slide_of
@@ -48,6 +49,7 @@ class GimpWidget(Dock):
         self.panel = Panel(encoder_names(), wished.device, wished.encoder)
         self.inputs = Inputs(self.panel, self.session, self.jobs, self._report_beside, self._fail)
         self.shown = Shown(self.panel, desk)
+        self.exports = Exports(desk, self.panel.result, self.shown.chosen_map, self._report_beside)
         self._layer: Layer | None = None
         self.tissue = TissueChoice(viewer, self.canvas, self.panel, self.session)
         self._said_beside: list[str] = []
@@ -90,7 +92,6 @@ class GimpWidget(Dock):
         panel.runs.run.connect(self.run)
         panel.runs.cancel.connect(self.cancel)
         panel.result.view_changed.connect(self.shown.show_maps)
-        panel.result.export_to.connect(lambda folder: self.export(Path(folder)))
         panel.result.patch_chosen.connect(self.shown.go_to_patch)
         self.viewer.layers.events.inserted.connect(self._layer_inserted)
         self.viewer.layers.events.removed.connect(self._layer_removed)
@@ -240,30 +241,6 @@ class GimpWidget(Dock):
         self.shown.take(prediction, request)
         self._end_run("Done.", 1)
         self.panel.show_section(self.panel.result)
-
-    def ask_for_export(self) -> None:
-        """Let the user choose a folder, once there is a whole result."""
-        if self.session.prediction is None or self.session.prediction.partial < 1:
-            self._fail(InputError("There is no result to export yet: expected a finished run; run GiMP first."))
-        else:
-            self.panel.result.ask_folder()
-
-    def export(self, folder: Path) -> None:
-        """Write the last whole result to a folder, with a picture of the slide that it was made of."""
-        prediction, origin = self.session.prediction, self.session.origin
-        if prediction is None or origin is None:
-            return
-        self.panel.error.clear()
-        self.jobs.start(
-            job.export,
-            prediction,
-            origin.path,
-            folder,
-            {"device": origin.choices.device, "from": "napari"},
-            returned=lambda files: self._say(f"Written to {files[0].parent}."),
-            errored=self._fail,
-            yielded=self._report_beside,
-        )
 
     def _say(self, said: str) -> None:
         """A sentence now, or at the end of the run in progress."""

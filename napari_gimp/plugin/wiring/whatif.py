@@ -59,6 +59,7 @@ class WhatIf(Dock):
             (desk.viewer.layers.events.removed, self._layers_changed),
         ):
             self.hear(signal, act)
+        self.desk.asked = self.what_if_prediction
         face.target_typed.connect(lambda _: self._target_changed())
         face.kind_chosen.connect(lambda _: self._target_changed())
         face.apply_wanted.connect(self._apply)
