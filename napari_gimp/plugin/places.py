@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 from jaxtyping import Float
@@ -22,19 +21,22 @@ FRAME_SCREEN_PX = 3.0
 CHOSEN_LEAST_PX, MARK_LEAST_PX = 22, 13
 """Smallest size on the screen: seen where a patch is a dot."""
 MARK_SHARE = 0.3
-_SHOWN: WeakSet[Desk] = WeakSet()
+
+
+class Places:
+    """Keeps a desk's chosen patch and marks on the slide; one per desk, made by :func:`show_places`."""
+
+    def __init__(self, desk: Desk) -> None:
+        desk.patch_chosen.connect(partial(_show_chosen, desk))
+        desk.marks_changed.connect(partial(_show_marks, desk))
+        desk.session.changed.connect(partial(_show_again, desk))
+        desk.viewer.scene.camera.events.zoom.connect(partial(_fit, desk))
+        _show_again(desk)
 
 
 def show_places(desk: Desk) -> None:
     """Show a desk's chosen patch and marks from now on; asking twice does nothing."""
-    if desk in _SHOWN:
-        return
-    _SHOWN.add(desk)
-    desk.patch_chosen.connect(partial(_show_chosen, desk))
-    desk.marks_changed.connect(partial(_show_marks, desk))
-    desk.session.changed.connect(partial(_show_again, desk))
-    desk.viewer.scene.camera.events.zoom.connect(partial(_fit, desk))
-    _show_again(desk)
+    desk.part(Places)
 
 
 def _show_chosen(desk: Desk, patch: int | None) -> None:

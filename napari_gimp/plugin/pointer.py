@@ -7,7 +7,6 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-import napari.viewer
 import numpy as np
 from qtpy.QtCore import QTimer
 
@@ -35,20 +34,24 @@ class Pointer:
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._look)
-        desk.viewer.mouse_move_callbacks.append(self)
-        desk.viewer.mouse_drag_callbacks.append(self.press)
-        desk.viewer.events.mouse_over_canvas.connect(self._left)
+        self.follow(desk.viewer)
         desk.session.result_changed.connect(self._result_changed)
         desk.before_closing.append(self._timer.stop)
 
-    def __call__(self, viewer: napari.viewer.Viewer, event: Any) -> None:
+    def follow(self, viewer: Any) -> None:
+        """Hear the mouse on a viewer: the desk's, or another that shows the same slide (a ``ViewerModel`` will do)."""
+        viewer.mouse_move_callbacks.append(self)
+        viewer.mouse_drag_callbacks.append(self.press)
+        viewer.events.mouse_over_canvas.connect(self._left)
+
+    def __call__(self, viewer: Any, event: Any) -> None:
         """The mouse moved: look now, or when the last look is old enough."""
         self._place = tuple(event.position[-2:]) if hand_is_free(viewer) else None
         if not self._timer.isActive():
             since_ms = 1000 * (time.monotonic() - self._looked)
             self._timer.start(math.ceil(EVERY_MS - min(since_ms, EVERY_MS)))
 
-    def press(self, viewer: napari.viewer.Viewer, event: Any) -> Generator[None, None, None]:
+    def press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         """A left click without a key and without a drag chooses the patch under it."""
         if event.button != LEFT_BUTTON or event.modifiers or not hand_is_free(viewer):
             return
@@ -102,7 +105,7 @@ class Pointer:
         self._timer.start(0)
 
 
-def hand_is_free(viewer: napari.viewer.Viewer) -> bool:
+def hand_is_free(viewer: Any) -> bool:
     """Whether a click is nobody else's: no layer is active, or one that pans and zooms (napari's own rule)."""
     active = viewer.layers.selection.active
     return active is None or str(active.mode) == "pan_zoom"
@@ -110,5 +113,4 @@ def hand_is_free(viewer: napari.viewer.Viewer) -> bool:
 
 def point_at_patches(desk: Desk) -> Pointer:
     """The pointer of a desk, made by whoever asks first."""
-    there = [act for act in desk.viewer.mouse_move_callbacks if isinstance(act, Pointer) and act.desk is desk]
-    return there[0] if there else Pointer(desk)
+    return desk.part(Pointer)
