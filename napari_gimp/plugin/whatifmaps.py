@@ -122,9 +122,13 @@ class SupportComparison:
         """One of the two maps is in sight: one over the other would show neither. They share a colour bar."""
         wanted = self._view.on_slide.isChecked()
         for layer in self._layers(whatif.ROLE):
-            layer.visible = layer.colorbar.visible = wanted
+            for part in (layer, layer.colorbar):
+                if part.visible != wanted:  # napari draws again whatever is set
+                    part.visible = wanted
         for layer in self._layers(layers.MAP) if self.support is not None else ():
-            layer.visible, self._hid = not wanted, wanted
+            self._hid = wanted
+            if layer.visible == wanted:
+                layer.visible = not wanted
 
     def _layers(self, role: str) -> list[Any]:
         """Those of this role on the slide of the result."""

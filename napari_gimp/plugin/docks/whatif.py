@@ -292,6 +292,8 @@ class AnswerView(QWidget):
                 layout.addWidget(part, row, column)
         layout.addWidget(self.on_slide, 7, 0, 1, 2)
         layout.addWidget(self.maps, 8, 0, 1, 2)
+        layout.setColumnStretch(0, 1)
+        layout.setColumnStretch(1, 1)
         layout.addWidget(self.export, 9, 0, 1, 2)
         self.set_pictures(None, None)
 
