@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QPalette, QShowEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -89,9 +89,9 @@ class ErrorBox(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sentence = Words("error")
-        self.sentence.setStyleSheet("color: #ff8a80; font-weight: bold;")
+        self.sentence = Toned("error", ERROR)
         self.button = QToolButton(text="Details", objectName="error.details", checkable=True)
+        self.button.setToolTip("What went wrong in full, for a report.")
         self.details = QPlainTextEdit(readOnly=True, objectName="error.text", visible=False)
         self.details.setMinimumHeight(140)
         layout = QVBoxLayout(self)
@@ -139,6 +139,37 @@ class Words(QLabel):
     def text(self) -> str:
         """The text as it was set, without the places where it may break or may not."""
         return str(super().text()).replace("\u200b", "").replace("\u00a0", " ")
+
+
+CAUTION, ERROR = ("#ffcc80", "#8a4b00"), ("#ff8a80", "#b00020")
+"""Tones of words: on a dark ground, on a light one."""
+
+
+class Toned(Words):
+    """Bold words in a tone that can be read on the ground of the window's theme."""
+
+    def __init__(self, name: str, tones: tuple[str, str]) -> None:
+        self._tones, self._tone = tones, ""
+        super().__init__(name)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Another theme, or another parent whose theme it takes."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange, QEvent.Type.ParentChange):
+            self._take_tone()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._take_tone()
+
+    def _take_tone(self) -> None:
+        above = self.parentWidget()
+        if above is None:
+            return
+        tone = self._tones[above.palette().color(QPalette.ColorRole.WindowText).lightness() < 128]
+        if tone != self._tone:
+            self._tone = tone
+            self.setStyleSheet(f"color: {tone}; font-weight: bold;")
 
 
 def silently(widget: QWidget, act: Callable[[], object]) -> None:

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-SIZE_PX = (560, 640)
+SIZE_PX = (700, 640)
 
 
 class KeysDialog(QDialog):
@@ -50,7 +50,7 @@ class KeysDialog(QDialog):
             font.setBold(True)
             head.setFont(0, font)
             for key, meaning in keys:
-                QTreeWidgetItem(head, [key, meaning])
+                QTreeWidgetItem(head, [key, meaning]).setToolTip(1, meaning)
         self.list.expandAll()
         self.list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
 
