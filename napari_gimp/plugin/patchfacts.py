@@ -129,7 +129,9 @@ def value_words(shown: PatchMap, value: float) -> str:
 
 def number_words(shown: PatchMap, value: float) -> str:
     """A number of a map without its unit."""
-    return f"{value:+#.2g}".replace("-", "−", 1) if shown.signed else f"{value:.2f}" if shown.unit.startswith("×") else f"{value:.3f}"
+    if shown.signed:
+        return f"{value:+#.2g}".replace("-", "−", 1)
+    return f"{value:.2f}" if shown.unit.startswith("×") else f"{value:.3f}"
 
 
 def place_facts(prediction: Prediction, patch: int) -> tuple[Fact, ...]:
