@@ -6,10 +6,12 @@ import shutil
 import threading
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TinyCase
 from hypothesis import given
 from hypothesis import strategies as st
 from plugin_cases import FACTS, MPP, checker, fake_analysis, grid_of, prediction_of, write_expression, write_slide
@@ -17,6 +19,7 @@ from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
+from napari_gimp.gimp.checkpoint import read_facts
 from napari_gimp.plugin import casework, job, keeping, layers
 from napari_gimp.plugin.autosave import autosave_of
 from napari_gimp.plugin.caselist import (
@@ -36,7 +39,7 @@ from napari_gimp.plugin.queue import Queue
 from napari_gimp.plugin.session import Choices, Request
 from napari_gimp.plugin.wiring.cases import Cases
 from napari_gimp.settings import InputError
-from napari_gimp.types import Prediction, Progress, SlideFacts
+from napari_gimp.types import MapSettings, Prediction, Progress, SlideFacts
 
 
 @pytest.fixture
@@ -444,6 +447,36 @@ def test_each_slide_gets_its_own_sample_or_none(tmp_path: Path) -> None:
     assert none.profile is None
     with pytest.raises(InputError, match="checkpoint"):
         casework.request_for(CaseSlide("A", "a1", tmp_path / "a1.tif"), opened, Choices(expression=expression))
+
+
+def drain(work: Generator[object, None, object]) -> object:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def test_a_slide_is_computed_once_by_the_real_pipeline(
+    tiny: TinyCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slide = CaseSlide("A", tiny.slide.stem, tiny.slide)
+    chosen = Choices(checkpoint=tiny.checkpoint, facts=read_facts(tiny.checkpoint), cache=tmp_path / "bags")
+    seen = [each for each in casework.look_up([slide], chosen, {}) if isinstance(each, casework.Known)]
+    assert seen[0].standing.state == "new"
+    assert max(seen[1].thumbnail.shape) <= max(casework.THUMBNAIL_PX)
+    first = drain(casework.run_slide(slide, chosen))
+    monkeypatch.setattr(job, "analyse", lambda request: pytest.fail("computed again"))
+    np.testing.assert_array_equal(drain(casework.run_slide(slide, chosen)).attention, first.attention)
+    seen = [each for each in casework.look_up([slide], chosen, {}, pictures=False) if hasattr(each, "standing")]
+    assert seen[0].standing.prediction == casework.standing_of(first).prediction
+    request, kept = drain(casework.kept_of(slide, chosen))
+    assert kept.tissue.mask.any()
+    assert kept.tissue.slide_shape_yx == request.slide.shape_yx
+    other = replace(chosen, maps=MapSettings(repeats=3))
+    seen = [each for each in casework.look_up([slide], other, {}, pictures=False) if hasattr(each, "standing")]
+    assert seen[0].standing.state == "embedded"
+    assert drain(casework.kept_of(slide, other)) is None
 
 
 def test_a_finished_slide_in_the_lists_words() -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from napari_gimp.plugin.drawings import Drawn, drawing_of, layer_of
 from napari_gimp.plugin.plainjson import merged, plain
 from napari_gimp.plugin.session import Choices, Grain, ViewSettings
-from napari_gimp.plugin.sessionfile import VERSION, keep_aside, read_session, to_json, write_session
+from napari_gimp.plugin.sessionfile import VERSION, read_session, to_json, write_session
 from napari_gimp.plugin.sessionlock import (
     STALE_S,
     Lock,
@@ -31,6 +31,7 @@ from napari_gimp.plugin.sessionlock import (
     claim_again,
     claim_for,
     is_held,
+    keep_aside,
     latest_session,
     lock_path,
     session_of,

@@ -42,6 +42,7 @@ def folder(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     write_slide(tmp_path / "case.tif", checker(SHAPE, 100))
     room.widget.session.change(cache=tmp_path / "cache" / "bags")
     yield tmp_path
+    room.widget.desk.marks.clear()
     close_slides(room)
     room.settle()
 
@@ -200,6 +201,26 @@ def test_another_slide_in_its_place_begins_another_session(room: Room, folder: P
     state = read_session(path).state
     assert [slide.path.name for slide in state.slides] == ["case.tif"]
     assert len(state.regions) == 1
+    assert not list(folder.glob("* (2)*"))
+
+
+def test_a_session_opened_over_another_one_leaves_both_whole(room: Room, folder: Path) -> None:
+    path = opened(room, folder)
+    close_slides(room)
+    write_slide(folder / "other.tif", checker((800, 900), 100))
+    saving = autosave_of(room.widget.desk)
+    room.viewer.open(str(folder / "other.tif"), plugin="napari-gimp")
+    room.viewer.add_shapes([SQUARE], name="stroma", shape_type="polygon")
+    room.until(lambda: saving.path is not None and saving.path.exists())
+    other = saving.path
+    restore(room.viewer, path)
+    room.settle()
+    room.viewer.add_shapes([SQUARE], name="more", shape_type="polygon")
+    saved(room, path, lambda found: len(found["regions"]) == 2)
+    names = {place.name: [each.name for each in read_session(place).state.regions] for place in (path, other)}
+    assert names == {"case.gimp.json": ["tumour", "more"], "other.gimp.json": ["stroma"]}
+    assert len(list(folder.glob("*.gimp.json"))) == 2
+    assert not lock_path(other).exists()
 
 
 def test_a_session_that_another_window_has_is_saved_beside_it(room: Room, folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -23,6 +25,7 @@ from napari_gimp.plugin.sessionlock import Claim, claim_again, claim_for, latest
 from napari_gimp.plugin.sessionstate import Look, SessionState, carried
 from napari_gimp.plugin.snapshot import Snapshot, is_worth_keeping, snapshot_of
 
+LOG = logging.getLogger("napari_gimp")
 LOOK_MS = 1000
 """How often the window is looked at: with the writing, nothing is older than two seconds."""
 BEAT_S, AGAIN_S = 20.0, 10.0
@@ -92,6 +95,7 @@ class Autosave:
         self._writing: Future[tuple[str, ...]] | None = None
         self._last: Snapshot | None = None
         self._leaving: Snapshot | None = None
+        self._handed = False
         self._failed = ("", 0.0)
         self._timer = QTimer()
         self._timer.setInterval(LOOK_MS)
@@ -117,10 +121,11 @@ class Autosave:
         if self._writing is not None and not self._writing.done():
             return
         self._hear()
+        self._settle()
         if not slide_layers(self.desk.viewer):
-            self._leave()
+            if self.path is not None:
+                self._leave()
         elif time.monotonic() >= self._failed[1]:
-            self._leaving = None
             self._save(self._snapshot())
 
     def _snapshot(self) -> Snapshot:
@@ -155,11 +160,11 @@ class Autosave:
 
     def _going(self, event: Any) -> None:
         """Layers are about to go: what the window was before is the session if the slides go with them."""
-        if self._leaving is None and slide_layers(self.desk.viewer):
+        if self._leaving is None and not self._handed and slide_layers(self.desk.viewer):
             self._leaving = self._snapshot()
-            QTimer.singleShot(0, self._stayed)
+            QTimer.singleShot(0, self._settle)
 
-    def _stayed(self) -> None:
+    def _settle(self) -> None:
         """Another slide in the place of all of a session's begins a session of its own."""
         now = {layer.metadata["slide"].facts.identity for layer in slide_layers(self.desk.viewer)}
         if self._leaving is not None and now.isdisjoint(slide.identity for slide in self._leaving.state.slides):
@@ -191,9 +196,7 @@ class Autosave:
         """A whole result goes to the disk, so that neither a session nor the list of cases computes it again."""
         prediction, origin = self.desk.session.prediction, self.desk.session.origin
         if prediction is not None and origin is not None and prediction.partial >= 1 and origin.number > 0:
-            self.desk.jobs.start(
-                keeping.keep, origin, prediction, returned=lambda _: None, errored=lambda error: self.desk.fail(error)
-            )
+            self.desk.jobs.start(keeping.keep, origin, prediction, returned=lambda _: None, errored=_not_kept)
 
     def _leave(self) -> None:
         """The last slide was closed: write the session as it was and let go of it."""
@@ -211,11 +214,22 @@ class Autosave:
         if self._writing is not None:
             self._hear()
 
-    def hand_over(self) -> None:
-        """Another session takes its place in this window: write this one and let go of it."""
+    def hand_over(self, clear: Callable[[], None] | None = None) -> None:
+        """Another session takes its place in this window: write this one and let go of it.
+
+        Parameters
+        ----------
+        clear
+            Takes the layers of this session away.
+        """
+        self._settle()
         if slide_layers(self.desk.viewer):
-            self._leaving = self._leaving or self._snapshot()
+            self._leaving = self._snapshot()
         self._leave()
+        if clear is not None:
+            self._handed = True
+            clear()
+            self._handed = False
 
     def adopt(self, claim: Claim, state: SessionState) -> None:
         """Go on with an opened session in this file; ``state`` is what has yet to come back."""
@@ -232,6 +246,11 @@ class Autosave:
         self._timer.stop()
         self.hand_over()
         self._thread.shutdown()
+
+
+def _not_kept(error: Exception) -> None:
+    """The result is there all the same: it is computed again another time."""
+    LOG.warning("A result was not kept: %s", error)
 
 
 def wear(layer: Layer, look: Look) -> None:

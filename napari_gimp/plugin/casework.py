@@ -15,15 +15,15 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from napari_gimp import words
-from napari_gimp.bags import bag_fingerprint
 from napari_gimp.files import write_text_whole
 from napari_gimp.genes.matching import match_case
 from napari_gimp.plugin import job, keeping
 from napari_gimp.plugin.caselist import CaseList, CaseSlide, Standing, read_list
+from napari_gimp.plugin.keeping import Kept
 from napari_gimp.plugin.session import Choices, Request, why_not
 from napari_gimp.settings import InputError
 from napari_gimp.slides import Slide, open_slide
-from napari_gimp.types import PatchSpec, Prediction, Progress
+from napari_gimp.types import Prediction, Progress
 
 THUMBNAIL_PX = (72, 54)
 """Largest width and height of a thumbnail; it is made of the slide's own pixels, never of its label."""
@@ -67,6 +67,14 @@ def _with_sample(slide: CaseSlide, chosen: Choices) -> Choices:
         if found is not None:
             return replace(chosen, sample=found.sample, sample_notes=found.notes)
     return replace(chosen, expression=None, sample=None, sample_notes=())
+
+
+def what_counts(chosen: Choices) -> tuple[Any, ...]:
+    """What the result of a slide hangs on beside the slide."""
+    return (
+        chosen.checkpoint, chosen.facts, chosen.encoder, chosen.weights, chosen.grain, chosen.tissue_settings,
+        chosen.maps, chosen.expression, chosen.reading, chosen.cache,
+    )  # fmt: skip
 
 
 def look_up(
@@ -116,16 +124,8 @@ def standing_of(prediction: Prediction) -> Standing:
 
 def is_embedded(request: Request) -> bool:
     """Whether the embeddings of a request lie in the cache."""
-    from napari_gimp.pipeline.cache import cached_bag
-    from napari_gimp.pipeline.embedding import tissue_key
-
-    chosen, facts = request.choices, request.choices.facts
-    if facts is None or facts.encoder is None or facts.patch_px is None or facts.patch_mpp is None:
-        return False
-    spec = PatchSpec(facts.patch_px, facts.patch_mpp, chosen.grain.stride, chosen.grain.min_tissue)
-    mark = bag_fingerprint(request.slide, spec, tissue_key(chosen.tissue_settings, request.drawn), facts.encoder)
-    folder = chosen.cache or keeping.base_folder(chosen) / "bags"
-    return cached_bag(folder, facts.encoder, request.slide.name, mark).exists()
+    bag = keeping.bag_of(request)
+    return bag is not None and bag.exists()
 
 
 def _thumbnail(slide: CaseSlide, folder: Path) -> Generator[Progress, None, UInt8[np.ndarray, "h w 3"] | None]:
@@ -173,7 +173,7 @@ def listing(source: Path, slides: Path | None) -> Generator[Progress, None, Case
     return read_list(source, slides)
 
 
-def kept_of(slide: CaseSlide, choices: Choices) -> Generator[Progress, None, tuple[Request, Prediction] | None]:
+def kept_of(slide: CaseSlide, choices: Choices) -> Generator[Progress, None, tuple[Request, Kept] | None]:
     """What a run of this slide would give, where it is kept; None where it is not, or nothing can be run."""
     yield from job.the_pipeline()
     try:
@@ -182,7 +182,7 @@ def kept_of(slide: CaseSlide, choices: Choices) -> Generator[Progress, None, tup
         prediction = keeping.found(request)
     except InputError:
         return None  # the panel says below Run what is missing
-    return None if prediction is None else (request, prediction)
+    return None if prediction is None else (request, Kept(prediction, keeping.tissue_of(request)))
 
 
 class Failures:

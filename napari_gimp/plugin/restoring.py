@@ -15,11 +15,12 @@ from napari_gimp.plugin.choices_shown import show_choices
 from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.drawings import layer_of
 from napari_gimp.plugin.host import slide_layers, slide_of
+from napari_gimp.plugin.keeping import Kept
 from napari_gimp.plugin.layers import LayerTuple
 from napari_gimp.plugin.session import Request, why_not
 from napari_gimp.plugin.sessionstate import Drawing, SessionState
 from napari_gimp.settings import InputError
-from napari_gimp.types import Prediction, Progress, SlideFacts
+from napari_gimp.types import Progress, SlideFacts
 from napari_gimp.types.whatif import WhatIf
 
 LOOK_AFTER_MS = 150
@@ -90,7 +91,9 @@ class Restoring:
             for identity, marks in self.state.marks.items():
                 self.desk.marks[identity] = list(marks)
                 self.desk.marks_changed.emit(identity)
-            self.saving.came_back(marks=None)
+            there = {slide.facts.identity for slide in self._slides()}
+            left = {identity: marks for identity, marks in self.state.marks.items() if identity not in there}
+            self.saving.came_back(marks=left or None)
         if self.state.labels:
             self.desk.labels[:] = self.state.labels
 
@@ -131,12 +134,12 @@ class Restoring:
             self.desk.jobs.start(
                 keeping.find,
                 request,
-                returned=lambda prediction: self._put_result(request, prediction),
+                returned=lambda kept: self._put_result(request, kept),
                 errored=self.desk.fail,
             )
 
-    def _put_result(self, request: Request, prediction: Prediction | None) -> None:
-        shown = prediction is not None and show_kept(self.widget, request, prediction)
+    def _put_result(self, request: Request, kept: Kept | None) -> None:
+        shown = kept is not None and show_kept(self.widget, request, kept)
         self._put_question()
         if shown and self.state.map_key is not None:
             self.widget.panel.result.choose_map(self.state.map_key)
@@ -187,11 +190,13 @@ def kept_request(desk: Desk, widget: Any) -> Request | None:
     return Request(0, chosen.path, chosen.slide, chosen.checkpoint, chosen, drawn)
 
 
-def show_kept(widget: Any, request: Request, prediction: Prediction) -> bool:
+def show_kept(widget: Any, request: Request, kept: Kept) -> bool:
     """Show a kept result, unless another slide was chosen or a run was begun since; whether it is shown."""
     session = widget.session
     chosen = session.choices.slide
     if session.running or chosen is None or chosen.identity != request.slide.identity:
         return False
-    widget.shown.take(prediction, request)
+    if kept.tissue is not None:
+        widget.shown.take_tissue(kept.tissue, request.slide)
+    widget.shown.take(kept.prediction, request)
     return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -295,13 +294,3 @@ def _said(value: Any) -> str:
 
 def _numbers(values: Any) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
-
-
-def keep_aside(path: Path, cache: Path, now: datetime) -> Path:
-    """A copy of a damaged file, ``<name>.damaged-<time>``, beside it or, where nothing may be written, in a cache."""
-    name = f"{path.name}.damaged-{now:%Y%m%dT%H%M%S}"
-    try:
-        return Path(shutil.copy2(path, path.with_name(name)))
-    except OSError:
-        cache.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copy2(path, cache / name))

@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -203,3 +205,13 @@ def _present(base: Path) -> Iterator[Path]:
         if not path.exists():
             return
         yield path
+
+
+def keep_aside(path: Path, cache: Path, now: datetime) -> Path:
+    """A copy of a damaged file, ``<name>.damaged-<time>``, beside it or, where nothing may be written, in a cache."""
+    name = f"{path.name}.damaged-{now:%Y%m%dT%H%M%S}"
+    try:
+        return Path(shutil.copy2(path, path.with_name(name)))
+    except OSError:
+        cache.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy2(path, cache / name))

@@ -125,12 +125,19 @@ def carried(now: SessionState, kept: SessionState) -> SessionState:
         map_view=now.map_view or kept.map_view,
         layers=(*now.layers, *(look for look in kept.layers if dict(look.tag) not in tags)),
         regions=(*now.regions, *(drawing for drawing in kept.regions if drawing.name not in names)),
-        marks=now.marks or kept.marks,
+        marks=_both(now.marks, kept.marks),
         labels=now.labels or kept.labels,
         what_if=now.what_if or kept.what_if,
         view=kept.view or now.view,
         known=kept.known,
     )
+
+
+def _both(now: Any, kept: Any) -> Any:
+    """Marks by slide: those of slides that are not in the window stay."""
+    if isinstance(now, Mapping) and isinstance(kept, Mapping):
+        return {**kept, **now}
+    return now or kept
 
 
 def renamed(state: SessionState, old: str, new: str) -> SessionState:

@@ -69,8 +69,10 @@ class InPanel:
 def snapshot_of(desk: Desk, panel: InPanel, last: Snapshot | None = None) -> Snapshot:
     """The window now; drawings that did not change since the ``last`` snapshot are taken from it."""
     chosen, viewer = desk.session.choices, desk.viewer
+    slides = tuple(_entry(slide) for layer in slide_layers(viewer) if (slide := slide_of(layer)) is not None)
+    there = {slide.identity for slide in slides}
     state = SessionState(
-        slides=tuple(_entry(slide) for layer in slide_layers(viewer) if (slide := slide_of(layer)) is not None),
+        slides=slides,
         chosen=None if chosen.slide is None else chosen.slide.identity,
         profile=panel.profile,
         sample=chosen.sample,
@@ -81,7 +83,7 @@ def snapshot_of(desk: Desk, panel: InPanel, last: Snapshot | None = None) -> Sna
         map_key=panel.map_key,
         map_view=panel.view,
         layers=tuple(_look(layer) for layer in viewer.layers if _has_look(layer)),
-        marks=plain({identity: marks for identity, marks in desk.marks.items() if marks}) or None,
+        marks=plain({identity: marks for identity, marks in desk.marks.items() if marks and identity in there}) or None,
         labels=tuple(desk.labels),
         what_if=desk.what_if.to_json() or None,
         view=_view(viewer),

@@ -197,14 +197,14 @@ class CaseTable(QTableWidget):
 
     def __init__(self) -> None:
         super().__init__(0, 1 + len(COLUMNS), objectName="cases")
-        self.setHorizontalHeaderLabels(["", "case, slide", *COLUMNS[1:]])
+        self.setHorizontalHeaderLabels(["", "slide", *COLUMNS[1:]])
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setToolTip(LIST_TIP)
         self.setIconSize(ICON_PX)
         self.setWordWrap(True)
         self.verticalHeader().setVisible(False)
-        self.verticalHeader().setDefaultSectionSize(ICON_PX.height() + 6)
+        self.verticalHeader().setDefaultSectionSize(ICON_PX.height() + 10)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.horizontalHeader()
         header.setSectionsClickable(True)

@@ -118,7 +118,7 @@ class Cases(Dock):
         if self._list is None or self._failures is None:
             return
         chosen = self.desk.session.choices
-        self._looked = _what_counts(chosen)
+        self._looked = casework.what_counts(chosen)
         self._stop_look = self.desk.jobs.start(
             casework.look_up,
             self._list.slides,
@@ -160,7 +160,7 @@ class Cases(Dock):
 
     def _session_changed(self) -> None:
         """Other parameters have other results; a queue that waited for the panel's run goes on."""
-        if self._list is not None and _what_counts(self.desk.session.choices) != self._looked:
+        if self._list is not None and casework.what_counts(self.desk.session.choices) != self._looked:
             self._rest.start()
         if self.queue.waiting and self.queue.present is None:
             self._next()
@@ -291,18 +291,9 @@ class Cases(Dock):
         if session is not None:
             restore(viewer, session, keep_choices=keep_choices)
             return keep_choices
-        autosave_of(self.desk).hand_over()
-        clear(viewer)
+        autosave_of(self.desk).hand_over(partial(clear, viewer))
         viewer.open(str(path), plugin=PLUGIN)
         return True
-
-
-def _what_counts(chosen: Choices) -> tuple[Any, ...]:
-    """What the result of a slide hangs on beside the slide."""
-    return (
-        chosen.checkpoint, chosen.facts, chosen.encoder, chosen.weights, chosen.grain, chosen.tissue_settings,
-        chosen.maps, chosen.expression, chosen.reading, chosen.cache,
-    )  # fmt: skip
 
 
 def _nothing() -> None:

@@ -23,8 +23,8 @@ from napari_gimp.plugin.host import slide_layers, slide_of
 from napari_gimp.plugin.layers import TAG
 from napari_gimp.plugin.preferences import PLUGIN
 from napari_gimp.plugin.restoring import Restoring, tell
-from napari_gimp.plugin.sessionfile import SUFFIX, Opened, keep_aside, read_session
-from napari_gimp.plugin.sessionlock import claim_again, latest_session
+from napari_gimp.plugin.sessionfile import SUFFIX, Opened, read_session
+from napari_gimp.plugin.sessionlock import claim_again, keep_aside, latest_session
 from napari_gimp.plugin.sessionstate import SessionState, SlideEntry, is_same_slide, renamed
 from napari_gimp.plugin.snapshot import is_users
 from napari_gimp.settings import InputError
@@ -99,8 +99,7 @@ def restore(viewer: napari.viewer.Viewer, session: Path, *, keep_choices: bool =
     notes = [*opened.notes, *_aside(opened, cache)]
     state, places, lost = _located(desk, opened.state, notes)
     if places:
-        saving.hand_over()
-        clear(viewer)
+        saving.hand_over(partial(clear, viewer))
         claim = claim_again(session, cache, own=not opened.newer)
         notes += claim.notes
         for place in places:
