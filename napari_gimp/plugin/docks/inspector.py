@@ -42,6 +42,7 @@ class InspectorFace(QScrollArea):
         super().__init__(widgetResizable=True, frameShape=QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.notice = Words("inspector.notice")
+        self._names: list[str] = []
         self.numbers = _table("inspector.numbers", COLUMNS)
         self.numbers.setToolTip(
             "In brackets: the percentile, i.e. how many of the slide's other patches have a smaller number."
@@ -74,7 +75,10 @@ class InspectorFace(QScrollArea):
         self.setMinimumWidth(300)
 
     def set_lines(self, names: Sequence[str]) -> None:
-        """The names of the numbers: each stands above its two numbers, which are emptied."""
+        """The names of the numbers: each stands above its two numbers, which are emptied where the names are others."""
+        if list(names) == self._names:
+            return
+        self._names = list(names)
         self.numbers.clearSpans()
         self.numbers.setRowCount(2 * len(names))
         for row, name in enumerate(names):
