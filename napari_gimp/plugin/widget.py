@@ -47,6 +47,7 @@ class GimpWidget(Dock):
         wished, desk = preferences(), self.desk
         self.viewer, self.canvas, self.jobs, self.session = viewer, desk.canvas, desk.jobs, desk.session
         self.panel = Panel(encoder_names(), wished.device, wished.encoder)
+        self.panel.result.view.set_value(wished.view)
         self.inputs = Inputs(self.panel, self.session, self.jobs, self._report_beside, self._fail)
         self.shown = Shown(self.panel, desk)
         self.exports = Exports(desk, self.panel.result, self.shown.chosen_map, self._report_beside)
