@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,23 +39,36 @@ class Drawn:
     slide: str | None
     mpp_yx: tuple[float, float] | None
 
+    @cached_property
+    def drawing(self) -> Drawing:
+        """As it stands in the session file; made once, for thousands of shapes take a while."""
+        return drawing_of(self)
+
     def same(self, other: Drawn) -> bool:
         """Whether nothing was changed since."""
-        return _alike((self.data, dict(self.attributes)), (other.data, dict(other.attributes))) and (
-            (self.name, self.kind, self.slide, self.mpp_yx) == (other.name, other.kind, other.slide, other.mpp_yx)
-        )
+        mine, others = ((d.name, d.kind, d.slide, d.mpp_yx) for d in (self, other))
+        alike = _alike(self.data, other.data) and _alike(dict(self.attributes), dict(other.attributes))
+        return mine == others and alike
 
 
 def _alike(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        if np.shape(a) != np.shape(b):
-            return False
-        return bool(np.all((np.asarray(a) == np.asarray(b)) | ((np.asarray(a) != a) & (np.asarray(b) != b))))
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(_alike, a, b))
+    """Whether two values are the same; a number that is none is like another one."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.shape == b.shape and bool(np.all((a == b) | ((a != a) & (b != b))))
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and (_all_alike(a, b) if a and isinstance(a[0], np.ndarray) else _same_words(a, b))
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
     return bool(a == b or (a != a and b != b))
+
+
+def _all_alike(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    """Thousands of outlines at once."""
+    return [len(each) for each in a] == [len(each) for each in b] and _alike(np.concatenate(a), np.concatenate(b))
+
+
+def _same_words(a: list[Any], b: list[Any]) -> bool:
+    return a == b or all(map(_alike, a, b))
 
 
 def drawing_of(drawn: Drawn) -> Drawing:

@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 
 from napari_gimp.bundled import DEMO_CHECKPOINT
 from napari_gimp.plugin.desk import Desk
-from napari_gimp.plugin.drawings import Drawn, drawing_of
+from napari_gimp.plugin.drawings import Drawn
 from napari_gimp.plugin.host import slide_layers, slide_of
 from napari_gimp.plugin.layers import DRAWN_ON, TAG
 from napari_gimp.plugin.plainjson import plain
@@ -47,7 +47,7 @@ class Snapshot:
 
     def whole(self) -> SessionState:
         """The state with its drawings; for a worker, large drawings take a while."""
-        return replace(self.state, regions=tuple(drawing_of(each) for each in self.drawn))
+        return replace(self.state, regions=tuple(each.drawing for each in self.drawn))
 
 
 def is_worth_keeping(snapshot: Snapshot) -> bool:
