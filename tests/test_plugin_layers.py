@@ -77,8 +77,8 @@ def test_map_is_one_small_float_image_with_nan_outside_the_tissue() -> None:
 def test_legends_name_map_unit_and_scale() -> None:
     prediction = prediction_of(FACTS, grid_of(SHAPE))
     (head,), (error,) = map_of(prediction, "attention/2/1"), map_of(prediction, "error")
-    assert head[1]["name"] == "attention, head 1 (× slide mean, ends clipped) · HE3"
-    assert error[1]["name"] == "reconstruction error (mean |difference|, ends clipped) · HE3"
+    assert head[1]["name"] == "attention, head 1 (× slide mean, clipped) · HE3"
+    assert error[1]["name"] == "reconstruction error (mean |difference|, clipped) · HE3"
     assert error[1]["metadata"]["measure"] == ERROR_UNITS["l1"]
     (ranked,) = map_of(prediction, "attention/2/2", ViewSettings(contrast="rank", hide_below=80))
     assert ranked[1]["name"] == "attention, head 2 (rank, %, top 20 %) · HE3"

@@ -14,6 +14,7 @@ from qtpy.QtCore import QTimer
 
 from napari_gimp.plugin.layers import TAG, TISSUE, TOP, LayerTuple
 
+LEGEND_PT = 9
 UPDATED = ("name", "scale", "translate", "metadata")
 
 
@@ -48,10 +49,13 @@ class Canvas:
         self._timer.stop()
 
     def _step(self) -> None:
-        if self._steps:
-            self._steps.popleft()()
-        if self._steps:
-            self._timer.start(0)
+        """One step; what waits behind it is done also when it fails."""
+        try:
+            if self._steps:
+                self._steps.popleft()()
+        finally:
+            if self._steps:
+                self._timer.start(0)
 
     def put(self, layer: LayerTuple, **always: Any) -> None:
         """Show a layer, soon: a new one, or the one with the same role, slide and lattice with new data.
@@ -146,4 +150,5 @@ def _show_colorbar(layer: Image) -> None:
 
 def _show_legend(layer: Image) -> None:
     layer.name_overlay.position = "top_right"
+    layer.name_overlay.font_size = LEGEND_PT
     layer.name_overlay.visible = True

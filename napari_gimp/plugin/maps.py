@@ -6,7 +6,7 @@ Keys, in the order in which they are offered::
     attention/all              mean over all layers and heads
     attention/1/mean           the mean of an earlier layer, counted from 1
     attention/1/3              layer 1, head 3, both counted from 1
-    support/LUAD               signed class support
+    support/LUAD               signed class support, against the other classes' mean
     error                      masked reconstruction error
     spread                     standard deviation of attention over the members of the checkpoint
     group/NAME/LUAD            how the support for LUAD changes when the gene group is set to the cohort mean
@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from napari_gimp.settings import InputError
-from napari_gimp.types import Prediction
+from napari_gimp.types import Prediction, against_others
 
 ATTENTION, ERROR, SUPPORT, SPREAD, GROUP = "attention", "error", "support", "spread", "group"
 COLORMAPS = {ATTENTION: "viridis", ERROR: "cividis", SUPPORT: "orange-blue", SPREAD: "magma", GROUP: "orange-blue"}
@@ -131,7 +131,7 @@ def _values(prediction: Prediction, key: str, members: int) -> np.ndarray:
     row = prediction.classes.index(rest[-1])
     maps = prediction.class_support if kind == SUPPORT else prediction.group_support["/".join(rest[:-1])]
     assert maps is not None  # it has a title
-    return np.asarray(maps[row])
+    return np.asarray(against_others(maps)[row])
 
 
 def _attention(prediction: Prediction, rest: list[str]) -> np.ndarray:

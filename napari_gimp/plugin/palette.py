@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from napari_gimp.plugin.maps import PatchMap
 from napari_gimp.plugin.session import ViewSettings
 
-SCALE_WORDS = {"raw": "full range", "percentile": "ends clipped", "rank": "rank, %"}
+SCALE_WORDS = {"raw": "full range", "percentile": "clipped", "rank": "rank, %"}
 LEAST_SPAN = 0.02
 AGAINST, FOR = (0.9, 0.38, 0.0), (0.0, 0.35, 0.71)
 
@@ -32,7 +32,7 @@ def matplotlib_name(shown: PatchMap) -> str:
 def clear_at_0() -> Float[np.ndarray, "257 4"]:
     """Orange, nothing, blue: told apart by colour-blind readers and from haematoxylin and eosin."""
     place = np.linspace(-1, 1, 257, dtype=np.float32)
-    colour = np.where(place[:, None] < 0, np.float32(AGAINST), np.float32(FOR))
+    colour = np.where(place[:, None] < 0, np.asarray(AGAINST, np.float32), np.asarray(FOR, np.float32))
     return np.concatenate([colour, np.sqrt(np.abs(place))[:, None]], axis=1)
 
 

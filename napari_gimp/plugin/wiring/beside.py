@@ -12,11 +12,13 @@ from napari.qt import QtViewer
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_gimp.plugin import layers
+from napari_gimp.plugin.canvas import LEGEND_PT
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.beside import BesideFace
 from napari_gimp.plugin.host import slide_layers, slide_of
 from napari_gimp.plugin.maps import map_titles, patch_map
 from napari_gimp.plugin.palette import colours
+from napari_gimp.plugin.pointer import point_at_patches
 from napari_gimp.plugin.session import ViewSettings
 
 LINKED = ("center", "zoom", "angles", "orientation")
@@ -41,6 +43,7 @@ class Beside(Dock):
         self._link(viewer, self.second)
         self._link(self.second, viewer)
         self.destroyed.connect(lambda _=None, second=self.second: second.layers.clear())
+        point_at_patches(self.desk).follow(self.second)
         self._follow()
 
     def _link(self, leads: Any, follows: Any) -> None:
@@ -96,7 +99,7 @@ class Beside(Dock):
         made = Image(data, **attributes)
         self.second.layers.append(made)
         made.colorbar.visible = made.name_overlay.visible = True
-        made.name_overlay.position = "top_right"
+        made.name_overlay.position, made.name_overlay.font_size = "top_right", LEGEND_PT
 
     def _remove_maps(self) -> None:
         for layer in list(self.second.layers):
