@@ -113,17 +113,18 @@ def _adapt(editor: ValueWidget[Any]) -> None:
     if isinstance(native, QDoubleSpinBox):
         native.setDecimals(3 if native.maximum() <= 20 else 1)
     if isinstance(editor, FloatSlider):
-        _widen(native)
+        _widen(native, editor.tooltip or "")
     if isinstance(native, QAbstractSpinBox):
         native.setKeyboardTracking(False)
     if isinstance(editor, RangedWidget | ComboBox):
         calm(native)
 
 
-def _widen(slider: QWidget) -> None:
+def _widen(slider: QWidget, tip: str) -> None:
     """A slider as wide as its row, and its number whole beside it."""
     number = slider.findChild(QDoubleSpinBox)
     number.setStyleSheet("")
+    number.setToolTip(tip)
     number.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.UpDownArrows)  # without them napari's style hides the number
     number.setFixedWidth(number.fontMetrics().horizontalAdvance("99.99") + 2 * BUTTON_PX)
     slider.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

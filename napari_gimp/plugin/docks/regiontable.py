@@ -86,6 +86,7 @@ class RegionTable(QTableWidget):
 
     def __init__(self) -> None:
         super().__init__(0, 2, objectName="regions.table")
+        self.setToolTip("Click a region to go there; double-click its name or class to change it.")
         self.classes: Sequence[tuple[str, tuple[int, int, int]]] = ()
         self._lines: list[Line] = []
         self._tips: list[str] = []
