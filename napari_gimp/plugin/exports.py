@@ -46,11 +46,18 @@ class Exports:
         result.report_to.connect(lambda folder: self.report(Path(folder)))
 
     def ask(self) -> None:
-        """Let the user choose a folder, once there is a whole result."""
+        """Let the user choose a folder for the export, once there is a whole result."""
+        self._once_whole(self.result.ask_folder)
+
+    def ask_report(self) -> None:
+        """Let the user choose a folder for the page, once there is a whole result."""
+        self._once_whole(self.result.ask_report)
+
+    def _once_whole(self, act: Callable[[], object]) -> None:
         if self._whole() is None:
             self.desk.fail(InputError(NOTHING_YET))
         else:
-            self.result.ask_folder()
+            act()
 
     def _whole(self) -> tuple[Prediction, Request] | None:
         found, origin = self.desk.session.prediction, self.desk.session.origin

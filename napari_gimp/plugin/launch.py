@@ -90,3 +90,11 @@ def export_result() -> None:
     if viewer is not None:
         _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
         widget.exports.ask()
+
+
+def report_result() -> None:
+    """Menu File > IO Utilities: ask for a folder and write the page of the case there."""
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+        widget.exports.ask_report()

@@ -102,7 +102,7 @@ class ResultSection(QGroupBox):
         self.view.changed.connect(self._say_view_changed)
         self.patches.cellClicked.connect(lambda row, _: self.patch_chosen.emit(row))
         self.export.clicked.connect(self.ask_folder)
-        self.report.clicked.connect(self._ask_report)
+        self.report.clicked.connect(self.ask_report)
         self.setVisible(False)
 
     def _arrange(self) -> None:
@@ -165,7 +165,7 @@ class ResultSection(QGroupBox):
         if folder:
             self.export_to.emit(folder)
 
-    def _ask_report(self) -> None:
+    def ask_report(self) -> None:
         """Ask where the page goes; says ``report_to``."""
         folder = ask_folder(self, "Folder for the report", to_write=True)
         if folder:
