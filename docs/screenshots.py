@@ -15,7 +15,6 @@ from pathlib import Path
 
 import napari
 from napari.layers import Layer
-from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
 from shapely.geometry import Point, box
@@ -23,9 +22,9 @@ from shapely.geometry import Point, box
 from napari_gimp.bundled import DEMO_CHECKPOINT, resource, sample_folder
 from napari_gimp.export.report import report_case
 from napari_gimp.export.report.sheet import draw_sheet
+from napari_gimp.plugin.annotations import shapes_layer
 from napari_gimp.plugin.launch import prepare
 from napari_gimp.plugin.preferences import PLUGIN
-from napari_gimp.plugin.regions.annotations import shapes_layer
 from napari_gimp.plugin.widget import GimpWidget
 from napari_gimp.regions import Region
 from napari_gimp.slides import open_slide
@@ -65,7 +64,6 @@ class Tour:
 
     def picture(self, name: str) -> None:
         self.viewer.window.screenshot(str(self.images / f"{name}.png"), canvas_only=False, flash=False)
-        print(self.images / f"{name}.png", flush=True)
 
     def dock(self, title: str, picture: str, act: Callable[[QWidget], object] = lambda dock: None) -> None:
         """Open a dock, do something in it, take its picture, close it."""
