@@ -12,7 +12,7 @@ from psygnal import Signal
 from napari_gimp import words
 from napari_gimp.plugin import layers, whatif, whatifwork
 from napari_gimp.plugin.desk import Desk
-from napari_gimp.plugin.docks.whatif import AnswerView
+from napari_gimp.plugin.docks.whatif_answer import AnswerView
 from napari_gimp.plugin.maps import SUPPORT, PatchMap
 from napari_gimp.plugin.newest import Newest
 from napari_gimp.plugin.palette import contrast

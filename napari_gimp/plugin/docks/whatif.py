@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QEvent, QPoint, QRect, QStringListModel, Qt, Signal
-from qtpy.QtGui import QImage, QKeyEvent, QKeySequence, QPainter, QPaintEvent
+from qtpy.QtCore import QEvent, QStringListModel, Qt, Signal
+from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
-    QCheckBox,
     QCompleter,
     QDoubleSpinBox,
     QGridLayout,
@@ -15,15 +14,13 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QListWidget,
-    QPushButton,
     QScrollArea,
-    QSizePolicy,
     QSlider,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_gimp.plugin.bars import BarRow, ProbabilityBars
+from napari_gimp.plugin.docks.whatif_answer import AnswerView, button
 from napari_gimp.plugin.folders import ask_folder
 from napari_gimp.plugin.forms import calm, combo
 from napari_gimp.plugin.parts import Words, fill, silently
@@ -37,7 +34,6 @@ KINDS: dict[str, EditKind] = {
 }
 PERCENTILE_UNIT = "% (normal approximation)"
 STEPS = 196
-PICTURE_PX = 130
 
 
 class WhatIfFace(QScrollArea):
@@ -67,12 +63,12 @@ class WhatIfFace(QScrollArea):
         self.edits.setFixedHeight(96)
         self.edits.setWordWrap(True)
         self.edits.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.remove = _button("Remove", "remove", "Take the chosen edit out of the list.")
-        self.undo = _button("Undo", "undo", "Take the last step back (Ctrl+Z while this dock has the keyboard).")
-        self.reset = _button("Reset", "reset", "The slide and the profile as they are; can be undone.")
+        self.remove = button("Remove", "remove", "Take the chosen edit out of the list.")
+        self.undo = button("Undo", "undo", "Take the last step back (Ctrl+Z while this dock has the keyboard).")
+        self.reset = button("Reset", "reset", "The slide and the profile as they are; can be undone.")
         self.answer = AnswerView()
         self.status = Words("whatif.status")
-        self.stop = _button("Stop", "stop", "Give up what is being computed.")
+        self.stop = button("Stop", "stop", "Give up what is being computed.")
         self._arrange()
         self._connect()
         self.set_status("")
@@ -81,8 +77,8 @@ class WhatIfFace(QScrollArea):
         self._content = QWidget()
         inner, buttons, working = QVBoxLayout(self._content), QHBoxLayout(), QHBoxLayout()
         inner.setContentsMargins(0, 0, 0, 0)
-        for button in (self.remove, self.undo, self.reset):
-            buttons.addWidget(button)
+        for each in (self.remove, self.undo, self.reset):
+            buttons.addWidget(each)
         working.addWidget(self.status, 1)
         working.addWidget(self.stop)
         for part in (self.genes, self.regions, self.error, self.edits):
@@ -180,7 +176,7 @@ class GeneChange(QWidget):
         self.number.setToolTip("How much; its unit stands below.")
         self.unit = QLabel(objectName="whatif.unit", wordWrap=True)
         self.now = Words("whatif.now")
-        self.apply = _button("Apply", "apply", "Add the change to the list below.")
+        self.apply = button("Apply", "apply", "Add the change to the list below.")
         self._arrange()
         self.slider.valueChanged.connect(self._slid)
         self.number.valueChanged.connect(self._numbered)
@@ -240,8 +236,8 @@ class RegionChange(QWidget):
     def __init__(self) -> None:
         super().__init__(objectName="whatif.regions")
         self.layer = combo("whatif.layer", "A Shapes layer with regions drawn on this slide.")
-        self.leave_out = _button("Leave out", "leave_out", "Run the model on the patches outside the regions.")
-        self.keep_only = _button("Keep only", "keep_only", "Run the model on the patches inside the regions alone.")
+        self.leave_out = button("Leave out", "leave_out", "Run the model on the patches outside the regions.")
+        self.keep_only = button("Keep only", "keep_only", "Run the model on the patches inside the regions alone.")
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.layer, 0, 0, 1, 2)
@@ -255,102 +251,5 @@ class RegionChange(QWidget):
         if shown != list(names):
             silently(self.layer, lambda: fill(self.layer, names, current))
         self.layer.setPlaceholderText("draw regions in a Shapes layer")
-        for button in (self.leave_out, self.keep_only):
-            button.setEnabled(bool(names))
-
-
-class AnswerView(QWidget):
-    """Probabilities of the original and of the what-if, and both support maps side by side."""
-
-    def __init__(self) -> None:
-        super().__init__(objectName="whatif.answer")
-        self.label, self.words, self.remarks = Words("whatif.label"), Words("whatif.words"), Words("whatif.remarks")
-        self.label.setStyleSheet("font-style: italic;")
-        self.bars = ProbabilityBars()
-        self.bars.setObjectName("whatif.bars")
-        self.classes = combo("whatif.class", "The class whose support is compared.")
-        self.compare = QCheckBox("compare support maps", objectName="whatif.compare")
-        self.compare.setToolTip("Compute class support for the what-if beside the window, and lay it on the slide.")
-        self.on_slide = QCheckBox("what-if on the slide", objectName="whatif.on_slide", checked=True)
-        self.on_slide.setToolTip("Off: the original map is on the slide, in the same colours.")
-        self.before, self.after = MapPicture("whatif.before"), MapPicture("whatif.after")
-        self.before_title, self.after_title = QLabel("original"), QLabel("what-if")
-        for title in (self.before_title, self.after_title):
-            title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # words must not widen the dock
-        self.maps = Words("whatif.maps")
-        self.export = _button(
-            "Export this what-if …", "export", "Write it to a folder; every file says that it is a what-if."
-        )
-        layout = QGridLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        wide: tuple[QWidget, ...] = (self.label, self.bars, self.words, self.remarks)
-        for row, part in enumerate(wide):
-            layout.addWidget(part, row, 0, 1, 2)
-        layout.addWidget(self.compare, 4, 0)
-        layout.addWidget(self.classes, 4, 1)
-        pairs = ((self.before_title, self.after_title), (self.before, self.after))
-        for row, pair in enumerate(pairs, start=5):
-            for column, part in enumerate(pair):
-                layout.addWidget(part, row, column)
-        layout.addWidget(self.on_slide, 7, 0, 1, 2)
-        layout.addWidget(self.maps, 8, 0, 1, 2)
-        layout.setColumnStretch(0, 1)
-        layout.setColumnStretch(1, 1)
-        layout.addWidget(self.export, 9, 0, 1, 2)
-        self.set_pictures(None, None)
-
-    def set_classes(self, names: Sequence[str], current: str) -> None:
-        """The classes whose support can be compared, without a signal."""
-        silently(self.classes, lambda: fill(self.classes, names, current))
-
-    def set_answer(self, label: str, said: str, remarks: str) -> None:
-        """What was asked, what would change, what must be known of it."""
-        self.label.setText(label)
-        self.words.setText(said)
-        self.remarks.setText(remarks)
-        self.export.setEnabled(bool(label))
-
-    def set_rows(self, classes: Sequence[str], rows: Sequence[BarRow]) -> None:
-        """Bars of the original and of the what-if."""
-        self.bars.set_rows(classes, rows)
-
-    def set_pictures(self, before: QImage | None, after: QImage | None) -> None:
-        """Support maps of the original and of the what-if in the same colours; None hides one."""
-        for image, label, title in ((before, self.before, self.before_title), (after, self.after, self.after_title)):
-            label.setVisible(image is not None)
-            title.setVisible(image is not None)
-            label.set_image(image)
-        self.on_slide.setVisible(after is not None)
-        self.after_title.setText("what-if")
-
-    def set_outdated(self) -> None:
-        """The what-if's map is of an earlier question: another one is on its way."""
-        self.after_title.setText("what-if (being computed …)")
-
-
-class MapPicture(QWidget):
-    """A small map, as wide as there is room, every patch a sharp square."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(objectName=name)
-        self.image: QImage | None = None
-        self.setFixedHeight(PICTURE_PX)
-
-    def set_image(self, image: QImage | None) -> None:
-        """Show this map."""
-        self.image = image
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        if self.image is None:
-            return
-        painter = QPainter(self)
-        size = self.image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
-        painter.drawImage(QRect(QPoint(0, 0), size), self.image)
-        painter.end()
-
-
-def _button(text: str, name: str, tip: str) -> QPushButton:
-    button = QPushButton(text, objectName=f"whatif.{name}", toolTip=tip)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    return button
+        for each in (self.leave_out, self.keep_only):
+            each.setEnabled(bool(names))
