@@ -78,7 +78,7 @@ def test_the_spread_stands_beside_the_headlines_probabilities_alone(room: Room) 
     assert " ± " in said
     assert f"probability {said}, from image and genes" in result.headline.text()
     assert not any("±" in table.item(row, column).text() for row in range(2) for column in (1, 2))
-    assert "Members trained from other seeds differ by" in result.notes.text()
+    assert "Models trained from other seeds differ by" in result.doubt.text()
 
 
 def test_the_chosen_heads_name_is_not_cut_off(room: Room) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from napari_gimp.doubt import doubt_sentences
 from napari_gimp.export.plain import NOTICE, question, write_json
 from napari_gimp.files import appearing
 from napari_gimp.types import Prediction, against_others
@@ -45,6 +46,7 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
             "missing_patches": len(prediction.missing_yx),
             "partial": prediction.partial,
             "checkpoint": prediction.provenance.get("checkpoint"),
+            "doubt": doubt_sentences(prediction),
             "notes": prediction.notes,
         },
     )

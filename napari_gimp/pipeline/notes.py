@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from napari_gimp.types import Bag, CheckpointFacts, Prediction
+from napari_gimp.types import Bag, CheckpointFacts
 
 FEW_PATCHES = 16
 USUAL_STRIDE = 1.0
 SAME_STRIDE = 0.02
 ENLARGED = 1.25
-UNLIKE = 0.95
 
 
 def bag_notes(bag: Bag, patch_px: int | None = None) -> tuple[str, ...]:
@@ -59,20 +58,3 @@ def _stride_note(stride: float, facts: CheckpointFacts) -> tuple[str, ...]:
         f"Warning: patches every {stride:.2g} patch sides; {facts.name} {training}: position encoding and masked"
         " reconstruction see other distances between neighbours.",
     )
-
-
-def doubt_notes(prediction: Prediction) -> tuple[str, ...]:
-    """Sentences on what speaks against believing a result: members that disagree, a case unlike the training cases."""
-    notes = []
-    if prediction.spread is not None:
-        sure = int(prediction.probabilities[prediction.modality].argmax())
-        notes.append(
-            f"Members trained from other seeds differ by {prediction.spread[sure]:.2f} (standard deviation of the"
-            f" probability of {prediction.classes[sure]})."
-        )
-    if prediction.unlike_training is not None and prediction.unlike_training >= UNLIKE:
-        notes.append(
-            f"Warning: the slide is less like the training cases than {prediction.unlike_training:.0%} of them are"
-            " like each other: the model may know nothing of its kind."
-        )
-    return tuple(notes)

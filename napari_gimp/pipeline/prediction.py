@@ -19,7 +19,7 @@ from napari_gimp.gimp.explain import gene_attention, gene_groups
 from napari_gimp.gimp.model import GiMPOutput, patch_attention
 from napari_gimp.gimp.reconstruct import reconstruction_error
 from napari_gimp.pipeline.explanations import explain
-from napari_gimp.pipeline.notes import bag_notes, doubt_notes, training_notes
+from napari_gimp.pipeline.notes import bag_notes, training_notes
 from napari_gimp.pipeline.pace import Pace
 from napari_gimp.settings import InputError
 from napari_gimp.types import (
@@ -73,7 +73,7 @@ def predict(
         "maps": asdict(maps),
         "versions": versions(),
     }
-    notes = (*prediction.notes, *notes, *doubt_notes(prediction))
+    notes = (*prediction.notes, *notes)
     return replace(prediction, reconstruction_error=error, notes=notes, provenance=provenance)
 
 
