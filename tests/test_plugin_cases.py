@@ -208,6 +208,7 @@ def folder(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """Four slides of three cases; the checkpoint of this room is not real, so that keys are the slides' alone."""
     monkeypatch.setattr(keeping, "key_of", lambda request: f"{request.slide.identity}{request.choices.maps}" * 2)
     monkeypatch.setattr(keeping.job, "the_pipeline", lambda: iter(()))
+    monkeypatch.setattr(keeping, "tissue_of", lambda request: None)
     monkeypatch.setattr(casework, "is_embedded", lambda request: request.slide.name == "a2")
     monkeypatch.setattr(job, "analyse", fake_run())
     for k, name in enumerate(("a1", "a2", "b1", "bad")):

@@ -39,6 +39,7 @@ def folder(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """A slide of its own for each test, and results that are found by the slide alone: no checkpoint is real here."""
     monkeypatch.setattr(keeping, "key_of", lambda request: f"{request.slide.identity}{request.choices.sample}" * 3)
     monkeypatch.setattr(keeping.job, "the_pipeline", lambda: iter(()))
+    monkeypatch.setattr(keeping, "tissue_of", lambda request: None)
     write_slide(tmp_path / "case.tif", checker(SHAPE, 100))
     room.widget.session.change(cache=tmp_path / "cache" / "bags")
     yield tmp_path
@@ -139,6 +140,7 @@ def test_everything_comes_back(room: Room, folder: Path) -> None:
     assert room.layer(layers.MAP).metadata["key"] == "error"
     assert room.layer(layers.MAP).gamma == pytest.approx(1.7)
     back = next(layer for layer in room.viewer.layers if layer.name == "regions")
+    assert room.viewer.layers.index(back) > room.viewer.layers.index(room.layer(layers.MAP))
     assert back.shape_type == ["polygon", "ellipse"]
     for old, new in zip(drawn, back.data, strict=True):
         np.testing.assert_allclose(np.asarray(new) * back.scale, old, atol=1e-6)

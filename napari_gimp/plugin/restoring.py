@@ -19,6 +19,7 @@ from napari_gimp.plugin.keeping import Kept
 from napari_gimp.plugin.layers import LayerTuple
 from napari_gimp.plugin.session import Request, why_not
 from napari_gimp.plugin.sessionstate import Drawing, SessionState
+from napari_gimp.plugin.snapshot import is_users
 from napari_gimp.settings import InputError
 from napari_gimp.types import Progress, SlideFacts
 from napari_gimp.types.whatif import WhatIf
@@ -141,9 +142,17 @@ class Restoring:
     def _put_result(self, request: Request, kept: Kept | None) -> None:
         shown = kept is not None and show_kept(self.widget, request, kept)
         self._put_question()
+        canvas = self.desk.canvas
+        canvas.soon(lambda: canvas.soon(self._raise_drawings))  # behind the steps that the maps ask for in their turn
         if shown and self.state.map_key is not None:
             self.widget.panel.result.choose_map(self.state.map_key)
             self.saving.came_back(map_key=None)
+
+    def _raise_drawings(self) -> None:
+        """What the user drew lies above the maps, in its old order."""
+        layers, names = self.viewer.layers, [drawing.name for drawing in self.state.regions]
+        for layer in [each for each in layers if is_users(each) and each.name in names]:
+            layers.move(layers.index(layer), len(layers))
 
     def _put_question(self) -> None:
         """The what-if follows the result: a result of another slide begins without one."""
