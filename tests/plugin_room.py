@@ -13,7 +13,7 @@ import pytest
 from plugin_cases import FACTS, checker, fake_analysis, write_slide
 from qtpy.QtWidgets import QApplication
 
-from napari_gimp.plugin import inputs, job, layers
+from napari_gimp.plugin import inputs, job, layers, widget
 from napari_gimp.plugin.launch import prepare
 from napari_gimp.plugin.widget import GimpWidget
 
@@ -72,6 +72,7 @@ def open_window(tmp_path_factory: pytest.TempPathFactory, qapp: QApplication) ->
     patch.setattr(inputs, "read_facts", lambda path: FACTS)
     patch.setattr(inputs, "members_of", lambda path: 1)
     patch.setattr(job, "warm_up", fake_warm_up)
+    patch.setattr(widget, "autosave_of", lambda desk: None)
     with a_viewer() as viewer:
         yield Room(viewer, prepare(viewer), folder)
     patch.undo()

@@ -144,9 +144,10 @@ class Desk:
 
 def desk_of(viewer: napari.viewer.Viewer) -> Desk:
     """The desk of a viewer, made when it is first asked for."""
-    if viewer not in _DESKS:
-        _DESKS[viewer] = Desk(viewer)
-    return _DESKS[viewer]
+    plain = getattr(viewer, "__wrapped__", viewer)  # napari lends docks a proxy, whose dataclasses are none
+    if plain not in _DESKS:
+        _DESKS[plain] = Desk(plain)
+    return _DESKS[plain]
 
 
 def _forget(viewer: napari.viewer.Viewer, *_: object) -> None:

@@ -8,11 +8,14 @@ from contextlib import closing
 from typing import Any
 
 import psygnal
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import WorkerBase
 
 QUIET_S = 0.1
 """Shortest time between two progress reports without news: at most ten a second reach the window."""
+
+LEAST_THREADS = 8
+"""A run, a queue of cases and what docks read stand in nobody's way, however few cores there are."""
 
 
 def paced(work: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
@@ -79,6 +82,8 @@ class Jobs:
 
     def __init__(self) -> None:
         self._live: list[Worker] = []
+        pool = QThreadPool.globalInstance()
+        pool.setMaxThreadCount(max(pool.maxThreadCount(), LEAST_THREADS))
 
     def start(
         self,

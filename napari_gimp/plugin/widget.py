@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout
 from napari_gimp import words
 from napari_gimp.encoders.load import encoder_names
 from napari_gimp.plugin import job
+from napari_gimp.plugin.autosave import autosave_of
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.drawn import claim_when_drawn, place_again
 from napari_gimp.plugin.drops import Drops
@@ -73,6 +74,7 @@ class GimpWidget(Dock):
             },
         )
         self._connect()
+        autosave_of(desk)
         self.inputs.load_checkpoint(None)
         self._model_changed()
         self._layers_changed()
