@@ -22,9 +22,9 @@ from shapely.geometry import Point, box
 from napari_gimp.bundled import DEMO_CHECKPOINT, resource, sample_folder
 from napari_gimp.export.report import report_case
 from napari_gimp.export.report.sheet import draw_sheet
-from napari_gimp.plugin.annotations import shapes_layer
 from napari_gimp.plugin.launch import prepare
 from napari_gimp.plugin.preferences import PLUGIN
+from napari_gimp.plugin.regions.annotations import shapes_layer
 from napari_gimp.plugin.widget import GimpWidget
 from napari_gimp.regions import Region
 from napari_gimp.slides import open_slide

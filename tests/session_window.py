@@ -19,8 +19,8 @@ def main(slide: Path, cache: Path) -> None:
     import napari
 
     from napari_gimp.plugin import job
-    from napari_gimp.plugin.autosave import autosave_of
     from napari_gimp.plugin.launch import prepare
+    from napari_gimp.plugin.sessions.autosave import autosave_of
 
     job.warm_up = lambda: iter(())
     viewer = napari.Viewer()

@@ -14,7 +14,8 @@ from plugin_cases import MPP
 from shapely.geometry import MultiPolygon, Polygon, box
 from test_regions import regions
 
-from napari_gimp.plugin.annotations import (
+from napari_gimp.plugin.layers import placement
+from napari_gimp.plugin.regions.annotations import (
     NO_CLASS_COLOUR,
     drawn_tissue,
     regions_of,
@@ -22,7 +23,6 @@ from napari_gimp.plugin.annotations import (
     slide_to_world,
     world_to_slide,
 )
-from napari_gimp.plugin.layers import placement
 from napari_gimp.regions import Region, read_geojson, write_geojson
 from napari_gimp.settings import InputError
 from napari_gimp.types import SlideFacts

@@ -22,8 +22,8 @@ from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_gimp.plugin import layers
 from napari_gimp.plugin.launch import prepare
-from napari_gimp.plugin.parts import FileField
-from napari_gimp.plugin.sections import CHECKPOINTS_OWN, DETECT
+from napari_gimp.plugin.panel.parts import FileField
+from napari_gimp.plugin.panel.sections import CHECKPOINTS_OWN, DETECT
 from napari_gimp.types import Prediction
 
 pytestmark = pytest.mark.window

@@ -8,9 +8,9 @@ from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 from qtpy.QtWidgets import QApplication
 
 from napari_gimp.plugin import layers
-from napari_gimp.plugin.eye import Eye
 from napari_gimp.plugin.maps import patch_map
-from napari_gimp.plugin.navigation import AS_SCANNED
+from napari_gimp.plugin.slide.eye import Eye
+from napari_gimp.plugin.slide.navigation import AS_SCANNED
 from napari_gimp.plugin.wiring.beside import Beside
 
 

@@ -20,9 +20,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_gimp.gimp.checkpoint import read_facts
-from napari_gimp.plugin import casework, job, keeping, layers
-from napari_gimp.plugin.autosave import autosave_of
-from napari_gimp.plugin.caselist import (
+from napari_gimp.plugin import job, layers
+from napari_gimp.plugin.cases import casework, keeping
+from napari_gimp.plugin.cases.caselist import (
     COLUMNS,
     STATES,
     CaseSlide,
@@ -33,10 +33,11 @@ from napari_gimp.plugin.caselist import (
     read_list,
     read_table,
 )
-from napari_gimp.plugin.caserows import row_of
+from napari_gimp.plugin.cases.caserows import row_of
+from napari_gimp.plugin.cases.queue import Queue
 from napari_gimp.plugin.host import slide_of
-from napari_gimp.plugin.queue import Queue
 from napari_gimp.plugin.session import Choices, Request
+from napari_gimp.plugin.sessions.autosave import autosave_of
 from napari_gimp.plugin.wiring.cases import Cases
 from napari_gimp.settings import InputError
 from napari_gimp.types import MapSettings, Prediction, Progress, SlideFacts

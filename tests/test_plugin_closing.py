@@ -17,10 +17,11 @@ from plugin_room import Room, fake_warm_up, open_room, open_window  # noqa: F401
 from qtpy.QtCore import QCoreApplication, QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_gimp.plugin import inputs, job
+from napari_gimp.plugin import job
 from napari_gimp.plugin.desk import _DESKS, desk_of
 from napari_gimp.plugin.launch import prepare
-from napari_gimp.plugin.sections import SlideSection
+from napari_gimp.plugin.panel.panel import inputs
+from napari_gimp.plugin.panel.sections import SlideSection
 
 PLUGIN = "napari-gimp"
 

@@ -19,9 +19,9 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QFormLayout, QLabel, QLineEdit
 
-from napari_gimp.plugin.forms import UNBOUNDED, SettingsForm
 from napari_gimp.plugin.maps import map_titles
-from napari_gimp.plugin.panel import Panel
+from napari_gimp.plugin.panel.forms import UNBOUNDED, SettingsForm
+from napari_gimp.plugin.panel.panel import Panel
 from napari_gimp.plugin.session import Grain, ViewSettings
 from napari_gimp.settings import InputError, describe
 from napari_gimp.slides.tissue import TissueSettings

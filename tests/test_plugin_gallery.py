@@ -18,8 +18,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_gimp.plugin import layers
-from napari_gimp.plugin.gallerywork import Hung, sheet_notes, write_picks
-from napari_gimp.plugin.marks import (
+from napari_gimp.plugin.patches.gallerywork import Hung, sheet_notes, write_picks
+from napari_gimp.plugin.patches.marks import (
     DEFAULT_LABELS,
     LABEL_COLOURS,
     OTHER_COLOUR,
@@ -31,8 +31,8 @@ from napari_gimp.plugin.marks import (
     sound_marks,
     with_labels_of,
 )
-from napari_gimp.plugin.picks import PickSettings, Ranking, first_patches, pick, rankings
-from napari_gimp.plugin.places import MARKS
+from napari_gimp.plugin.patches.picks import PickSettings, Ranking, first_patches, pick, rankings
+from napari_gimp.plugin.patches.places import MARKS
 from napari_gimp.plugin.wiring.gallery import Gallery
 from napari_gimp.types import Prediction, SlideFacts
 

@@ -15,7 +15,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_gimp.genes import GeneReference, symbols_of
 from napari_gimp.plugin.docks.genes import GeneRows
-from napari_gimp.plugin.genetable import ATTRIBUTION, GENE, GROUP, VALUE, GeneTable, Z, slider_range
+from napari_gimp.plugin.genes.genetable import ATTRIBUTION, GENE, GROUP, VALUE, GeneTable, Z, slider_range
 from napari_gimp.plugin.layers import MAP
 from napari_gimp.plugin.wiring.genes import IMAGE_ONLY
 from napari_gimp.types import GeneGroup, Prediction, Profile, SlideFacts

@@ -12,13 +12,15 @@ from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_gimp.plugin import asking, expected, job, layers
+from napari_gimp.plugin import job, layers
 from napari_gimp.plugin.docks.inspector import CHOSEN, CURSOR, EXPECTED_TIP, NOTHING
-from napari_gimp.plugin.eye import Eye
-from napari_gimp.plugin.navigation import AS_SCANNED
-from napari_gimp.plugin.patchpixels import SlideHandle, read_native, read_thumbnails
-from napari_gimp.plugin.places import CHOSEN as CHOSEN_ROLE
+from napari_gimp.plugin.genes import asking
+from napari_gimp.plugin.patches import expected
+from napari_gimp.plugin.patches.patchpixels import SlideHandle, read_native, read_thumbnails
+from napari_gimp.plugin.patches.places import CHOSEN as CHOSEN_ROLE
 from napari_gimp.plugin.session import Request
+from napari_gimp.plugin.slide.eye import Eye
+from napari_gimp.plugin.slide.navigation import AS_SCANNED
 from napari_gimp.plugin.wiring.inspector import Inspector
 from napari_gimp.settings import InputError
 from napari_gimp.slides import open_slide, read_patch

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from plugin_cases import MPP, checker, grid_of, prediction_of, write_slide
 
 from napari_gimp.plugin import layers, palette
-from napari_gimp.plugin.levels import PaddedLevel, exact_levels
 from napari_gimp.plugin.maps import ERROR_UNITS, PatchMap, patch_map
 from napari_gimp.plugin.session import ViewSettings
+from napari_gimp.plugin.slide.levels import PaddedLevel, exact_levels
 from napari_gimp.slides import open_slide
 from napari_gimp.types import PatchGrid, Prediction, SlideFacts, Tissue
 

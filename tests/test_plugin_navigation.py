@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_gimp.plugin import navigation, pieces
-from napari_gimp.plugin.navigation import AS_SCANNED, History, Orientation, Place
-from napari_gimp.plugin.ruler import length_words, lengths
+from napari_gimp.plugin.slide import navigation, pieces
+from napari_gimp.plugin.slide.navigation import AS_SCANNED, History, Orientation, Place
+from napari_gimp.plugin.slide.ruler import length_words, lengths
 from napari_gimp.types import SlideFacts, Tissue
 
 FACTS = SlideFacts("s", "id", (2003, 3001), ((2003, 3001),), (0.5, 0.25))

@@ -20,9 +20,9 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QPushButton
 
 from napari_gimp.plugin import layers
-from napari_gimp.plugin.drawn import rescale
 from napari_gimp.plugin.host import slide_of
-from napari_gimp.plugin.navigation import ACTS, AS_SCANNED, KEYS, History, Orientation
+from napari_gimp.plugin.regions.drawn import rescale
+from napari_gimp.plugin.slide.navigation import ACTS, AS_SCANNED, KEYS, History, Orientation
 from napari_gimp.plugin.wiring.navigator import Navigator
 from napari_gimp.slides.colour import IccToSrgb
 

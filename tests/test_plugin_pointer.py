@@ -14,9 +14,9 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_gimp.plugin.palette import ranks
-from napari_gimp.plugin.patchfacts import PatchFacts, centre, largest, percentile_words
-from napari_gimp.plugin.patchindex import PatchIndex
-from napari_gimp.plugin.pointer import CLICK_PX, Pointer, point_at_patches
+from napari_gimp.plugin.patches.patchfacts import PatchFacts, centre, largest, percentile_words
+from napari_gimp.plugin.patches.patchindex import PatchIndex
+from napari_gimp.plugin.patches.pointer import CLICK_PX, Pointer, point_at_patches
 from napari_gimp.types import PatchGrid, SlideFacts
 
 

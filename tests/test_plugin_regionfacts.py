@@ -14,13 +14,13 @@ from napari.layers import Layer, Shapes
 from plugin_cases import MPP, grid_of, prediction_of
 from shapely.geometry import box
 
-from napari_gimp.plugin import regionrows
-from napari_gimp.plugin.annotations import NO_CLASS_COLOUR, shapes_layer
-from napari_gimp.plugin.regionclasses import PALETTE, RegionClasses
-from napari_gimp.plugin.regionfiles import anonymous, export_regions, import_regions, nameless
-from napari_gimp.plugin.regionhistory import DEPTH, History, restore, state_of
-from napari_gimp.plugin.regionrows import Outline, RegionMemory, cells, columns, sentence, summary
-from napari_gimp.plugin.regionshapes import arm, draw_lines, mend, name_all, outlines, paint, words, write
+from napari_gimp.plugin.regions import regionrows
+from napari_gimp.plugin.regions.annotations import NO_CLASS_COLOUR, shapes_layer
+from napari_gimp.plugin.regions.regionclasses import PALETTE, RegionClasses
+from napari_gimp.plugin.regions.regionfiles import anonymous, export_regions, import_regions, nameless
+from napari_gimp.plugin.regions.regionhistory import DEPTH, History, restore, state_of
+from napari_gimp.plugin.regions.regionrows import Outline, RegionMemory, cells, columns, sentence, summary
+from napari_gimp.plugin.regions.regionshapes import arm, draw_lines, mend, name_all, outlines, paint, words, write
 from napari_gimp.regions import Region, read_geojson, write_geojson
 from napari_gimp.settings import InputError
 from napari_gimp.types import SlideFacts

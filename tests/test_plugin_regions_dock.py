@@ -24,9 +24,9 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu, QPushBut
 from shapely.geometry import box
 from superqt import QCollapsible
 
-from napari_gimp.plugin.regionclasses import PALETTE
-from napari_gimp.plugin.regionkeeper import REDO, UNDO
-from napari_gimp.plugin.regionrows import RegionMemory
+from napari_gimp.plugin.regions.regionclasses import PALETTE
+from napari_gimp.plugin.regions.regionkeeper import REDO, UNDO
+from napari_gimp.plugin.regions.regionrows import RegionMemory
 from napari_gimp.plugin.wiring.regions import Regions
 from napari_gimp.regions import Region, read_geojson, read_imagescope, write_geojson, write_imagescope
 
@@ -396,7 +396,7 @@ def test_costly_measuring_goes_to_a_worker(bench: Bench, tmp_path: Path, monkeyp
 
 
 def test_holes_are_drawn_and_seams_are_not(bench: Bench) -> None:
-    from napari_gimp.plugin.annotations import shapes_layer
+    from napari_gimp.plugin.regions.annotations import shapes_layer
 
     facts = bench.dock.keeper.slide
     data, attributes, _ = shapes_layer([Region(RING, "ring", None, (255, 0, 0))], facts, "ring")

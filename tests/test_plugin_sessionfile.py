@@ -20,11 +20,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_gimp.plugin.drawings import Drawn, drawing_of, layer_of
-from napari_gimp.plugin.plainjson import merged, plain
 from napari_gimp.plugin.session import Choices, Grain, ViewSettings
-from napari_gimp.plugin.sessionfile import VERSION, read_session, to_json, write_session
-from napari_gimp.plugin.sessionlock import (
+from napari_gimp.plugin.sessions.drawings import Drawn, drawing_of, layer_of
+from napari_gimp.plugin.sessions.plainjson import merged, plain
+from napari_gimp.plugin.sessions.sessionfile import VERSION, read_session, to_json, write_session
+from napari_gimp.plugin.sessions.sessionlock import (
     STALE_S,
     Lock,
     Taken,
@@ -36,7 +36,7 @@ from napari_gimp.plugin.sessionlock import (
     lock_path,
     session_of,
 )
-from napari_gimp.plugin.sessionstate import (
+from napari_gimp.plugin.sessions.sessionstate import (
     PARAMETERS,
     Drawing,
     Look,

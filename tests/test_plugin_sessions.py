@@ -20,11 +20,13 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu
 
 from napari_gimp.cli.slides import view as view_command
-from napari_gimp.plugin import inputs, keeping, layers
-from napari_gimp.plugin.autosave import autosave_of
+from napari_gimp.plugin import layers
+from napari_gimp.plugin.cases import keeping
 from napari_gimp.plugin.host import slide_of
-from napari_gimp.plugin.sessionfile import read_session
-from napari_gimp.plugin.sessionlock import Lock, lock_path
+from napari_gimp.plugin.panel.panel import inputs
+from napari_gimp.plugin.sessions.autosave import autosave_of
+from napari_gimp.plugin.sessions.sessionfile import read_session
+from napari_gimp.plugin.sessions.sessionlock import Lock, lock_path
 from napari_gimp.plugin.wiring.sessions import get_session_reader, restore
 from napari_gimp.settings import InputError
 from napari_gimp.types import MapSettings

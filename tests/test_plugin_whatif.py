@@ -21,9 +21,10 @@ from shapely.geometry import box
 
 from napari_gimp.export.tables import write_prediction
 from napari_gimp.genes import GeneReference
-from napari_gimp.plugin import job, layers, whatif
-from napari_gimp.plugin.asking import Latest
-from napari_gimp.plugin.whatif import History, Targets, answer_words, kept_by, region_edit
+from napari_gimp.plugin import job, layers
+from napari_gimp.plugin.genes import whatif
+from napari_gimp.plugin.genes.asking import Latest
+from napari_gimp.plugin.genes.whatif import History, Targets, answer_words, kept_by, region_edit
 from napari_gimp.plugin.wiring.whatif import IMAGE_ONLY
 from napari_gimp.regions import Region
 from napari_gimp.settings import InputError

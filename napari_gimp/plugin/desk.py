@@ -17,10 +17,10 @@ from qtpy.QtWidgets import QMainWindow, QWidget
 from napari_gimp import words
 from napari_gimp.plugin.activity import Activity
 from napari_gimp.plugin.canvas import Canvas
-from napari_gimp.plugin.faces import ClosingWatch, main_window
 from napari_gimp.plugin.host import attend
 from napari_gimp.plugin.jobs import Jobs
-from napari_gimp.plugin.marks import DEFAULT_LABELS, Mark
+from napari_gimp.plugin.panel.faces import ClosingWatch, main_window
+from napari_gimp.plugin.patches.marks import DEFAULT_LABELS, Mark
 from napari_gimp.plugin.preferences import preferences
 from napari_gimp.plugin.session import Choices, Session
 from napari_gimp.types import Prediction, WhatIf

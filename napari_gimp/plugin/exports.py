@@ -9,12 +9,12 @@ from typing import Any
 from napari_gimp.plugin import job
 from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.maps import PatchMap
-from napari_gimp.plugin.marks import Mark
 from napari_gimp.plugin.palette import matplotlib_name
-from napari_gimp.plugin.regionkeeper import keeper_of
-from napari_gimp.plugin.regionrows import RegionMemory, Row
-from napari_gimp.plugin.regionshapes import outlines
-from napari_gimp.plugin.results import ResultSection
+from napari_gimp.plugin.panel.results import ResultSection
+from napari_gimp.plugin.patches.marks import Mark
+from napari_gimp.plugin.regions.regionkeeper import keeper_of
+from napari_gimp.plugin.regions.regionrows import RegionMemory, Row
+from napari_gimp.plugin.regions.regionshapes import outlines
 from napari_gimp.plugin.session import Request
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress

@@ -11,9 +11,9 @@ import numpy as np
 from napari import Viewer, current_viewer
 from napari.layers import Image, Layer
 
-from napari_gimp.plugin.drawn import is_drawn, is_ruler
 from napari_gimp.plugin.jobs import Jobs
-from napari_gimp.plugin.levels import GLASS, exact_levels
+from napari_gimp.plugin.regions.drawn import is_drawn, is_ruler
+from napari_gimp.plugin.slide.levels import GLASS, exact_levels
 from napari_gimp.settings import InputError
 from napari_gimp.slides import Slide
 from napari_gimp.types import Progress, SlideFacts

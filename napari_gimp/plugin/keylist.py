@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from napari_gimp.plugin.docks.gallery import KEYS as GALLERY
 from napari_gimp.plugin.mapkeys import KEYS as MAPS
-from napari_gimp.plugin.navigation import KEYS as NAVIGATION
-from napari_gimp.plugin.regionkeeper import REDO, UNDO
+from napari_gimp.plugin.regions.regionkeeper import REDO, UNDO
+from napari_gimp.plugin.slide.navigation import KEYS as NAVIGATION
 
 HELP, HELP_MEANING = "F1", "Show this list of keys."
 WINDOW, MOVING, REGIONS, DOCKS, NAPARI = (

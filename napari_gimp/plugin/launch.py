@@ -8,10 +8,10 @@ from pathlib import Path
 
 import napari
 
-from napari_gimp.plugin.autosave import autosave_of
 from napari_gimp.plugin.desk import desk_of
 from napari_gimp.plugin.preferences import PLUGIN
-from napari_gimp.plugin.sessionfile import is_session, read_session
+from napari_gimp.plugin.sessions.autosave import autosave_of
+from napari_gimp.plugin.sessions.sessionfile import is_session, read_session
 from napari_gimp.plugin.widget import GimpWidget
 from napari_gimp.plugin.wiring.sessions import restore
 from napari_gimp.slides import open_slide

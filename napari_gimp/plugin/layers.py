@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from napari_gimp.plugin.levels import exact_levels
 from napari_gimp.plugin.maps import PatchMap
 from napari_gimp.plugin.palette import SCALE_WORDS, colours, contrast, hidden, legend
 from napari_gimp.plugin.session import ViewSettings
+from napari_gimp.plugin.slide.levels import exact_levels
 from napari_gimp.slides import Slide
 from napari_gimp.types import Lattice, PatchGrid, Prediction, SlideFacts, Tissue
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.layers import MAP, TAG
-from napari_gimp.plugin.results import ResultSection
+from napari_gimp.plugin.panel.results import ResultSection
 
 OPACITY_STEP = 0.1
 NEXT, PREVIOUS, MORE, LESS, HIDE = ".", ",", "Shift-Up", "Shift-Down", "H"

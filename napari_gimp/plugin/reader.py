@@ -9,9 +9,9 @@ from typing import Any
 import napari
 from napari.utils.notifications import show_error, show_info
 
-from napari_gimp.plugin.annotations import shapes_layer
 from napari_gimp.plugin.host import attend, the_slide
 from napari_gimp.plugin.layers import LayerTuple, slide_layer
+from napari_gimp.plugin.regions.annotations import shapes_layer
 from napari_gimp.regions import fitting_notes, looks_like_imagescope, read_regions
 from napari_gimp.settings import InputError
 from napari_gimp.slides import open_slide

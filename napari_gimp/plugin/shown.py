@@ -7,11 +7,11 @@ from typing import Any
 from napari_gimp import words
 from napari_gimp.doubt import doubt_sentences
 from napari_gimp.plugin import layers
-from napari_gimp.plugin.bars import BarRow
 from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.maps import PatchMap, map_titles, patch_map
 from napari_gimp.plugin.palette import colours
-from napari_gimp.plugin.panel import Panel
+from napari_gimp.plugin.panel.bars import BarRow
+from napari_gimp.plugin.panel.panel import Panel
 from napari_gimp.plugin.session import Request, ViewSettings
 from napari_gimp.types import MODALITIES, Prediction, SlideFacts, Tissue
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
-from napari_gimp.plugin.eye import Eye
 from napari_gimp.plugin.host import slide_of
-from napari_gimp.plugin.navigation import Place
+from napari_gimp.plugin.slide.eye import Eye
+from napari_gimp.plugin.slide.navigation import Place
 
 DOCKED_MS = 150
 

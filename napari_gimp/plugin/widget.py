@@ -17,22 +17,22 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout
 from napari_gimp import words
 from napari_gimp.encoders.load import encoder_names
 from napari_gimp.plugin import job
-from napari_gimp.plugin.autosave import autosave_of
 from napari_gimp.plugin.desk import Dock
-from napari_gimp.plugin.drawn import claim_when_drawn, place_again
 from napari_gimp.plugin.drops import Drops
 from napari_gimp.plugin.exports import Exports
-from napari_gimp.plugin.faces import show_session
-from napari_gimp.plugin.fitting import Fit
 from napari_gimp.plugin.host import shows, slide_layers, slide_of
-from napari_gimp.plugin.inputs import Inputs
 from napari_gimp.plugin.mapkeys import bind_map_keys
-from napari_gimp.plugin.panel import Panel
+from napari_gimp.plugin.panel.faces import show_session
+from napari_gimp.plugin.panel.inputs import Inputs
+from napari_gimp.plugin.panel.panel import Panel
+from napari_gimp.plugin.panel.tissue_choice import TissueChoice
 from napari_gimp.plugin.preferences import PLUGIN, preferences
+from napari_gimp.plugin.regions.drawn import claim_when_drawn, place_again
 from napari_gimp.plugin.session import Request
+from napari_gimp.plugin.sessions.autosave import autosave_of
 from napari_gimp.plugin.shown import Shown
 from napari_gimp.plugin.sight import Sight
-from napari_gimp.plugin.tissue_choice import TissueChoice
+from napari_gimp.plugin.slide.fitting import Fit
 from napari_gimp.plugin.wiring.keys import bind_help
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress, SlideFacts, check_mpp

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from napari_gimp.export import omezarr as export
 from napari_gimp.export.anonymous import anonymised, user_salt, veil_of
-from napari_gimp.plugin.annotations import regions_of
 from napari_gimp.plugin.host import the_slide
 from napari_gimp.plugin.layers import LayerTuple
-from napari_gimp.plugin.regionfiles import nameless
+from napari_gimp.plugin.regions.annotations import regions_of
+from napari_gimp.plugin.regions.regionfiles import nameless
 from napari_gimp.regions import Region, write_geojson, write_imagescope
 from napari_gimp.settings import InputError
 from napari_gimp.types import SlideFacts

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from napari_gimp.plugin.patchfacts import PatchFacts
-from napari_gimp.plugin.patchindex import PatchIndex
-from napari_gimp.plugin.picks import PickSettings, Ranking, pick
+from napari_gimp.plugin.patches.patchfacts import PatchFacts
+from napari_gimp.plugin.patches.patchindex import PatchIndex
+from napari_gimp.plugin.patches.picks import PickSettings, Ranking, pick
 from napari_gimp.types import PatchGrid, Prediction, SlideFacts
 
 ROWS, COLUMNS, SIDE_PX, MPP = 250, 400, 486.7, 0.263

@@ -17,10 +17,10 @@ import numpy as np
 from napari.layers import Layer, Shapes
 from shapely.geometry import Polygon
 
-from napari_gimp.plugin.annotations import shapes_layer
-from napari_gimp.plugin.regionhistory import restore, state_of
-from napari_gimp.plugin.regionrows import RegionMemory
-from napari_gimp.plugin.regionshapes import outlines
+from napari_gimp.plugin.regions.annotations import shapes_layer
+from napari_gimp.plugin.regions.regionhistory import restore, state_of
+from napari_gimp.plugin.regions.regionrows import RegionMemory
+from napari_gimp.plugin.regions.regionshapes import outlines
 from napari_gimp.regions import Region, read_regions, write_geojson, write_imagescope
 from napari_gimp.types import PatchGrid, Prediction, SlideFacts
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_gimp.plugin.forms import combo
-from napari_gimp.plugin.parts import Words, silently
+from napari_gimp.plugin.panel.forms import combo
+from napari_gimp.plugin.panel.parts import Words, silently
 
 NARROWEST_PX = 240
 

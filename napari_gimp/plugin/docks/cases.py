@@ -21,11 +21,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gimp.plugin.caselist import COLUMNS, STATES
-from napari_gimp.plugin.caserows import CaseRow
+from napari_gimp.plugin.cases.caselist import COLUMNS, STATES
+from napari_gimp.plugin.cases.caserows import CaseRow
 from napari_gimp.plugin.folders import ask_file, ask_folder
-from napari_gimp.plugin.forms import combo
-from napari_gimp.plugin.parts import Words
+from napari_gimp.plugin.panel.forms import combo
+from napari_gimp.plugin.panel.parts import Words
 
 ALL = "all states"
 ICON_PX = QSize(44, 40)

@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gimp.plugin.folders import ask_new_file
-from napari_gimp.plugin.forms import SettingsForm, combo
-from napari_gimp.plugin.parts import Words, beside, fill, silently
-from napari_gimp.plugin.picks import PickSettings
+from napari_gimp.plugin.panel.forms import SettingsForm, combo
+from napari_gimp.plugin.panel.parts import Words, beside, fill, silently
+from napari_gimp.plugin.patches.picks import PickSettings
 
 ICON_PX, BAND_PX = 108, 19
 BLANK = "#3a3f4a"

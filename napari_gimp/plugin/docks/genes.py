@@ -20,10 +20,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gimp.plugin.forms import combo
-from napari_gimp.plugin.genetable import ATTRIBUTION, GENE, GROUP, Bar, GeneTable
-from napari_gimp.plugin.parts import Words, fill, folded, silently
-from napari_gimp.plugin.signedbars import SignedBars
+from napari_gimp.plugin.genes.genetable import ATTRIBUTION, GENE, GROUP, Bar, GeneTable
+from napari_gimp.plugin.genes.signedbars import SignedBars
+from napari_gimp.plugin.panel.forms import combo
+from napari_gimp.plugin.panel.parts import Words, fill, folded, silently
 
 HEADING_TIPS = (
     "Gene as the checkpoint names it.",

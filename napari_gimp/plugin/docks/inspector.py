@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gimp.plugin.parts import Words, folded
-from napari_gimp.plugin.pictures import PatchPicture
+from napari_gimp.plugin.panel.parts import Words, folded
+from napari_gimp.plugin.patches.pictures import PatchPicture
 
 CURSOR, CHOSEN = 0, 1
 COLUMNS = ("under the cursor", "chosen (click)")

@@ -9,8 +9,8 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_gimp.plugin.docks.minimap import Minimap
-from napari_gimp.plugin.navigation import Act
-from napari_gimp.plugin.parts import Words
+from napari_gimp.plugin.panel.parts import Words
+from napari_gimp.plugin.slide.navigation import Act
 
 ROWS = (
     ("magnify",),

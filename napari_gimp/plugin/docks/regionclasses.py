@@ -10,7 +10,7 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_gimp.plugin.docks.regiontable import swatch
-from napari_gimp.plugin.parts import silently
+from napari_gimp.plugin.panel.parts import silently
 
 Colour = tuple[int, int, int]
 

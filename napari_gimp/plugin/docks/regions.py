@@ -22,8 +22,8 @@ from qtpy.QtWidgets import (
 from napari_gimp.plugin.docks.regionclasses import ClassList, Colour
 from napari_gimp.plugin.docks.regiontable import NO_CLASS, RegionTable, swatch
 from napari_gimp.plugin.folders import ask_file, ask_new_file
-from napari_gimp.plugin.forms import combo
-from napari_gimp.plugin.parts import Words, folded, silently
+from napari_gimp.plugin.panel.forms import combo
+from napari_gimp.plugin.panel.parts import Words, folded, silently
 
 TOOLS = {
     "add_polygon": "Polygon: click its corners, end with a double-click (P)",

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gimp.plugin.parts import silently
+from napari_gimp.plugin.panel.parts import silently
 
 NAME, CLASS, FIRST_NUMBER = 0, 1, 2
 NO_CLASS = "no class"

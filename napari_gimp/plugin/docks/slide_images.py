@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_gimp.plugin.parts import Words
+from napari_gimp.plugin.panel.parts import Words
 
 WARNING = (
     "These pictures may show the patient's name or number. They are shown here only, on your request, and are never"

@@ -22,8 +22,8 @@ from qtpy.QtWidgets import (
 
 from napari_gimp.plugin.docks.whatif_answer import AnswerView, button
 from napari_gimp.plugin.folders import ask_folder
-from napari_gimp.plugin.forms import calm, combo
-from napari_gimp.plugin.parts import Words, fill, silently
+from napari_gimp.plugin.panel.forms import calm, combo
+from napari_gimp.plugin.panel.parts import Words, fill, silently
 from napari_gimp.types import EditKind
 
 KINDS: dict[str, EditKind] = {

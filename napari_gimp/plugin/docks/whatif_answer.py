@@ -8,9 +8,9 @@ from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtGui import QImage, QPainter, QPaintEvent
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
-from napari_gimp.plugin.bars import BarRow, ProbabilityBars
-from napari_gimp.plugin.forms import combo
-from napari_gimp.plugin.parts import Words, fill, silently
+from napari_gimp.plugin.panel.bars import BarRow, ProbabilityBars
+from napari_gimp.plugin.panel.forms import combo
+from napari_gimp.plugin.panel.parts import Words, fill, silently
 
 PICTURE_PX = 130
 

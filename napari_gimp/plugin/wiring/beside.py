@@ -18,7 +18,7 @@ from napari_gimp.plugin.docks.beside import BesideFace
 from napari_gimp.plugin.host import slide_layers, slide_of
 from napari_gimp.plugin.maps import map_titles, patch_map
 from napari_gimp.plugin.palette import colours
-from napari_gimp.plugin.pointer import point_at_patches
+from napari_gimp.plugin.patches.pointer import point_at_patches
 from napari_gimp.plugin.session import ViewSettings
 
 LINKED = ("center", "zoom", "angles", "orientation")

@@ -13,20 +13,20 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_gimp import words
-from napari_gimp.plugin import casework, keeping
-from napari_gimp.plugin.autosave import autosave_of
-from napari_gimp.plugin.caselist import CaseList, CaseSlide, Standing, arranged, census
-from napari_gimp.plugin.caserows import CaseRow, row_of
-from napari_gimp.plugin.casework import Failures, Known
-from napari_gimp.plugin.choices_shown import panel_of, plainly
+from napari_gimp.plugin.cases import casework, keeping
+from napari_gimp.plugin.cases.caselist import CaseList, CaseSlide, Standing, arranged, census
+from napari_gimp.plugin.cases.caserows import CaseRow, row_of
+from napari_gimp.plugin.cases.casework import Failures, Known
+from napari_gimp.plugin.cases.queue import Queue
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.cases import CasesFace
 from napari_gimp.plugin.host import slide_layers
 from napari_gimp.plugin.preferences import PLUGIN
-from napari_gimp.plugin.queue import Queue
-from napari_gimp.plugin.restoring import show_kept
 from napari_gimp.plugin.session import Choices
-from napari_gimp.plugin.sessionlock import latest_session
+from napari_gimp.plugin.sessions.autosave import autosave_of
+from napari_gimp.plugin.sessions.choices_shown import panel_of, plainly
+from napari_gimp.plugin.sessions.restoring import show_kept
+from napari_gimp.plugin.sessions.sessionlock import latest_session
 from napari_gimp.plugin.wiring.sessions import clear, restore
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress

@@ -9,16 +9,16 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout
 
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.gallery import GalleryFace
-from napari_gimp.plugin.gallerywork import Hung, hang, write_picks
 from napari_gimp.plugin.layers import patch_place
-from napari_gimp.plugin.marks import colour_of, marked, relabelled
 from napari_gimp.plugin.newest import Newest, ends_with
-from napari_gimp.plugin.patchindex import PatchIndex
-from napari_gimp.plugin.patchpixels import SlideHandle
-from napari_gimp.plugin.picks import Ranking, rankings
-from napari_gimp.plugin.pictures import qimage
-from napari_gimp.plugin.places import show_places
-from napari_gimp.plugin.pointer import point_at_patches
+from napari_gimp.plugin.patches.gallerywork import Hung, hang, write_picks
+from napari_gimp.plugin.patches.marks import colour_of, marked, relabelled
+from napari_gimp.plugin.patches.patchindex import PatchIndex
+from napari_gimp.plugin.patches.patchpixels import SlideHandle
+from napari_gimp.plugin.patches.picks import Ranking, rankings
+from napari_gimp.plugin.patches.pictures import qimage
+from napari_gimp.plugin.patches.places import show_places
+from napari_gimp.plugin.patches.pointer import point_at_patches
 from napari_gimp.settings import InputError
 
 NO_RESULT = "Run GiMP on a slide first: then its first patches by any map hang here."

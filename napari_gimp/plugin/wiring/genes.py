@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QVBoxLayout
 from napari_gimp import words
 from napari_gimp.genes import symbols_of
 from napari_gimp.plugin import job
-from napari_gimp.plugin.asking import asking_of
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.genes import GenesFace
-from napari_gimp.plugin.genetable import GeneTable
+from napari_gimp.plugin.genes.asking import asking_of
+from napari_gimp.plugin.genes.genetable import GeneTable
+from napari_gimp.plugin.genes.whatif import GENES_MOVE, GENES_ONLY_ADD
 from napari_gimp.plugin.maps import GROUP
 from napari_gimp.plugin.newest import Newest
-from napari_gimp.plugin.whatif import GENES_MOVE, GENES_ONLY_ADD
 from napari_gimp.types import Prediction, Progress
 
 NO_RESULT = "Run GiMP on a slide with a gene profile first: then its genes stand here."

@@ -10,20 +10,20 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout
 
 from napari_gimp import words
-from napari_gimp.plugin.asking import asking_of
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.inspector import CHOSEN, CURSOR, InspectorFace
-from napari_gimp.plugin.expected import Expected, expect
-from napari_gimp.plugin.eye import Eye
+from napari_gimp.plugin.genes.asking import asking_of
 from napari_gimp.plugin.layers import patch_place
 from napari_gimp.plugin.maps import PatchMap
 from napari_gimp.plugin.newest import Newest, ends_with
-from napari_gimp.plugin.patchfacts import PatchFacts, expectation_words
-from napari_gimp.plugin.patchindex import PatchIndex
-from napari_gimp.plugin.patchpixels import NativePatch, SlideHandle, read_native
-from napari_gimp.plugin.pictures import qimage
-from napari_gimp.plugin.places import show_places
-from napari_gimp.plugin.pointer import point_at_patches
+from napari_gimp.plugin.patches.expected import Expected, expect
+from napari_gimp.plugin.patches.patchfacts import PatchFacts, expectation_words
+from napari_gimp.plugin.patches.patchindex import PatchIndex
+from napari_gimp.plugin.patches.patchpixels import NativePatch, SlideHandle, read_native
+from napari_gimp.plugin.patches.pictures import qimage
+from napari_gimp.plugin.patches.places import show_places
+from napari_gimp.plugin.patches.pointer import point_at_patches
+from napari_gimp.plugin.slide.eye import Eye
 from napari_gimp.types import Prediction
 
 NO_RESULT = "Run GiMP on a slide first: then the numbers of the patch under the cursor stand here."

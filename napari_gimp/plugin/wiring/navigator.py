@@ -17,10 +17,10 @@ from qtpy.QtWidgets import QVBoxLayout
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.navigator import NavigatorFace
 from napari_gimp.plugin.errands import Errands
-from napari_gimp.plugin.eye import Eye
-from napari_gimp.plugin.following import STANDS, Known, followed, is_open, stood
 from napari_gimp.plugin.host import shows, slide_of
-from napari_gimp.plugin.navigation import (
+from napari_gimp.plugin.slide.eye import Eye
+from napari_gimp.plugin.slide.following import STANDS, Known, followed, is_open, stood
+from napari_gimp.plugin.slide.navigation import (
     ACTS,
     AS_SCANNED,
     MAGNIFICATIONS,
@@ -33,10 +33,10 @@ from napari_gimp.plugin.navigation import (
     um_per_px_at,
     world_of,
 )
-from napari_gimp.plugin.piecewalk import PieceWalk
-from napari_gimp.plugin.ruler import Rulers
-from napari_gimp.plugin.scanner import ScannerPictures, named_pictures
-from napari_gimp.plugin.srgb import is_corrected, read_thumbnail
+from napari_gimp.plugin.slide.piecewalk import PieceWalk
+from napari_gimp.plugin.slide.ruler import Rulers
+from napari_gimp.plugin.slide.scanner import ScannerPictures, named_pictures
+from napari_gimp.plugin.slide.srgb import is_corrected, read_thumbnail
 from napari_gimp.plugin.staywhole import StayWhole
 from napari_gimp.slides import Slide
 from napari_gimp.types import SlideFacts

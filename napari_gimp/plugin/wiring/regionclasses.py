@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from napari_gimp.plugin.docks.regions import RegionsFace
-from napari_gimp.plugin.regionkeeper import Keeper
+from napari_gimp.plugin.regions.regionkeeper import Keeper
 from napari_gimp.regions import Colour
 from napari_gimp.settings import InputError
 

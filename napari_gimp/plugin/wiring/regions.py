@@ -12,16 +12,16 @@ from napari.layers import Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout
 
-from napari_gimp.plugin.annotations import shapes_layer, slide_to_world
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.regions import RegionsFace
 from napari_gimp.plugin.docks.regiontable import Line
 from napari_gimp.plugin.errands import Errands
-from napari_gimp.plugin.regionclasses import PALETTE
-from napari_gimp.plugin.regionfiles import Imported, export_regions, import_regions
-from napari_gimp.plugin.regionkeeper import keeper_of
-from napari_gimp.plugin.regionrows import Outline, RegionMemory, Row, cells, columns, sentence, summary
-from napari_gimp.plugin.regionshapes import draw_lines, outlines
+from napari_gimp.plugin.regions.annotations import shapes_layer, slide_to_world
+from napari_gimp.plugin.regions.regionclasses import PALETTE
+from napari_gimp.plugin.regions.regionfiles import Imported, export_regions, import_regions
+from napari_gimp.plugin.regions.regionkeeper import keeper_of
+from napari_gimp.plugin.regions.regionrows import Outline, RegionMemory, Row, cells, columns, sentence, summary
+from napari_gimp.plugin.regions.regionshapes import draw_lines, outlines
 from napari_gimp.plugin.wiring.regionclasses import ClassEdits
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, SlideFacts

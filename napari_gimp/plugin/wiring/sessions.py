@@ -14,19 +14,19 @@ import napari.viewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_gimp.plugin import keeping
-from napari_gimp.plugin.autosave import autosave_of
-from napari_gimp.plugin.choices_shown import panel_of
+from napari_gimp.plugin.cases import keeping
 from napari_gimp.plugin.desk import Desk, desk_of
 from napari_gimp.plugin.folders import ask_file
 from napari_gimp.plugin.host import slide_layers, slide_of
 from napari_gimp.plugin.layers import TAG
 from napari_gimp.plugin.preferences import PLUGIN
-from napari_gimp.plugin.restoring import Restoring, tell
-from napari_gimp.plugin.sessionfile import SUFFIX, Opened, read_session
-from napari_gimp.plugin.sessionlock import claim_again, keep_aside, latest_session
-from napari_gimp.plugin.sessionstate import SessionState, SlideEntry, is_same_slide, renamed
-from napari_gimp.plugin.snapshot import is_users
+from napari_gimp.plugin.sessions.autosave import autosave_of
+from napari_gimp.plugin.sessions.choices_shown import panel_of
+from napari_gimp.plugin.sessions.restoring import Restoring, tell
+from napari_gimp.plugin.sessions.sessionfile import SUFFIX, Opened, read_session
+from napari_gimp.plugin.sessions.sessionlock import claim_again, keep_aside, latest_session
+from napari_gimp.plugin.sessions.sessionstate import SessionState, SlideEntry, is_same_slide, renamed
+from napari_gimp.plugin.sessions.snapshot import is_users
 from napari_gimp.settings import InputError
 from napari_gimp.slides import open_slide
 from napari_gimp.types import SlideFacts

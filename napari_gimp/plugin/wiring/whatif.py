@@ -12,17 +12,18 @@ from qtpy.QtWidgets import QVBoxLayout
 
 from napari_gimp import words
 from napari_gimp.genes import symbols_of
-from napari_gimp.plugin import job, whatif
-from napari_gimp.plugin.annotations import regions_of
-from napari_gimp.plugin.asking import asking_of
-from napari_gimp.plugin.bars import BarRow
+from napari_gimp.plugin import job
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.whatif import KINDS, PERCENTILE_UNIT, WhatIfFace
-from napari_gimp.plugin.drawn import belongs, is_drawn
-from napari_gimp.plugin.genetable import slider_range
-from napari_gimp.plugin.whatifasker import WhatIfAsker
-from napari_gimp.plugin.whatifmaps import SupportComparison
-from napari_gimp.plugin.whatifwork import Answered
+from napari_gimp.plugin.genes import whatif
+from napari_gimp.plugin.genes.asking import asking_of
+from napari_gimp.plugin.genes.genetable import slider_range
+from napari_gimp.plugin.genes.whatifasker import WhatIfAsker
+from napari_gimp.plugin.genes.whatifmaps import SupportComparison
+from napari_gimp.plugin.genes.whatifwork import Answered
+from napari_gimp.plugin.panel.bars import BarRow
+from napari_gimp.plugin.regions.annotations import regions_of
+from napari_gimp.plugin.regions.drawn import belongs, is_drawn
 from napari_gimp.settings import InputError
 from napari_gimp.types import GeneEdit, Prediction
 from napari_gimp.types import WhatIf as Question

@@ -1,0 +1,1 @@
+"""Genes of the result, and what would be if they were different."""

@@ -1,0 +1,1 @@
+"""The panel: its sections, their small parts, and what they read."""

@@ -1,0 +1,1 @@
+"""Patches: which lies where, their numbers, pixels, marks, and which ones a gallery picks."""

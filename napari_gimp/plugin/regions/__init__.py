@@ -1,0 +1,1 @@
+"""What the user draws on a slide: regions, tissue, undo, files."""

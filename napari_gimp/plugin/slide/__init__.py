@@ -1,0 +1,1 @@
+"""Moving on a slide: places, pieces of tissue, rulers, how it is turned, its colours."""
