@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_gimp.plugin import job, layers, widget
 from napari_gimp.plugin.launch import prepare
-from napari_gimp.plugin.panel.panel import inputs
+from napari_gimp.plugin.panel import inputs
 from napari_gimp.plugin.widget import GimpWidget
 
 SHAPE = (1600, 2100)

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_gimp.plugin import job
 from napari_gimp.plugin.desk import _DESKS, desk_of
 from napari_gimp.plugin.launch import prepare
-from napari_gimp.plugin.panel.panel import inputs
+from napari_gimp.plugin.panel import inputs
 from napari_gimp.plugin.panel.sections import SlideSection
 
 PLUGIN = "napari-gimp"

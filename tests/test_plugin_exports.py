@@ -8,7 +8,7 @@ from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 from qtpy.QtCore import Qt
 from shapely.geometry import box
 
-from napari_gimp.plugin.panel.panel import results
+from napari_gimp.plugin.panel import results
 from napari_gimp.plugin.regions.annotations import shapes_layer
 from napari_gimp.regions import Region
 

@@ -23,7 +23,7 @@ from napari_gimp.cli.slides import view as view_command
 from napari_gimp.plugin import layers
 from napari_gimp.plugin.cases import keeping
 from napari_gimp.plugin.host import slide_of
-from napari_gimp.plugin.panel.panel import inputs
+from napari_gimp.plugin.panel import inputs
 from napari_gimp.plugin.sessions.autosave import autosave_of
 from napari_gimp.plugin.sessions.sessionfile import read_session
 from napari_gimp.plugin.sessions.sessionlock import Lock, lock_path
