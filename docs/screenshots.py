@@ -15,14 +15,16 @@ from pathlib import Path
 
 import napari
 from napari.layers import Layer
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 from shapely.geometry import Point, box
 
 from napari_gimp.bundled import DEMO_CHECKPOINT, resource, sample_folder
 from napari_gimp.export.report import report_case
 from napari_gimp.export.report.sheet import draw_sheet
 from napari_gimp.plugin.launch import prepare
+from napari_gimp.plugin.layers import MAP, TAG
 from napari_gimp.plugin.preferences import PLUGIN
 from napari_gimp.plugin.regions.annotations import shapes_layer
 from napari_gimp.plugin.widget import GimpWidget
@@ -76,10 +78,15 @@ class Tour:
         self.viewer.window.remove_dock_widget(docked)
         QTest.qWait(200)
 
+    def has_map(self) -> bool:
+        """Whether a map is on the slide."""
+        return any(layer.metadata.get(TAG, {}).get("role") == MAP for layer in self.viewer.layers)
+
     def run(self) -> None:
         """A run, with a picture while the map fills in."""
         self.widget.run()
-        wait_for(lambda: self.widget.session.prediction is not None or not self.widget.session.running)
+        wait_for(lambda: self.has_map() or not self.widget.session.running)
+        QTest.qWait(300)
         self.picture("live")
         wait_for(lambda: not self.widget.session.running)
         if self.widget.session.prediction is None:
@@ -107,6 +114,15 @@ class Tour:
         draw_sheet(case).savefig(self.images / "report.png", dpi=90)
 
 
+def silence_the_strongest(dock: QWidget) -> None:
+    """Ask what if the gene that adds most were silent."""
+    result = dock.desk.result
+    dock.desk.gene_chosen.emit(result.genes[int(result.gene_attribution[0].argmax())])
+    apply = next(button for button in dock.findChildren(QPushButton) if button.text() == "Apply")
+    QTest.mouseClick(apply, Qt.MouseButton.LeftButton)
+    QTest.qWait(500)
+
+
 def main(images: Path) -> None:
     """Every picture, one after the other."""
     images.mkdir(parents=True, exist_ok=True)
@@ -117,7 +133,7 @@ def main(images: Path) -> None:
         tour.dock("GiMP: inspect patches", "inspector", lambda dock: dock.desk.patch_chosen.emit(best))
         tour.dock("GiMP: compare patches", "gallery")
         tour.dock("GiMP: look at the genes", "genes")
-        tour.dock("GiMP: ask what if", "what_if", lambda dock: dock.desk.gene_chosen.emit("KRT5"))
+        tour.dock("GiMP: ask what if", "what_if", silence_the_strongest)
         tour.report()
         tour.draw()
         tour.dock("GiMP: draw and measure regions", "regions")
