@@ -62,7 +62,8 @@ class Worker(WorkerBase):
 
     def work(self) -> Any:
         """Step by step, until the end or until told to quit."""
-        with closing(paced(self._make(*self._args))) as steps:
+        work, self._args = self._make(*self._args), ()  # superqt may keep the last worker: what it worked on can go
+        with closing(paced(work)) as steps:
             while not self.abort_requested:
                 try:
                     self.said.progress.emit(next(steps))
