@@ -311,6 +311,31 @@ def test_selected_slides_run_and_stop_ends_at_once(
 
 
 @pytest.mark.window
+def test_closing_the_dock_ends_its_run(
+    room: Room, folder: Path, qtbot: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, cases = room.viewer.window.add_plugin_dock_widget("napari-gimp", "GiMP: list cases")
+    listed(room, cases, folder / "cohort.csv", qtbot, monkeypatch)
+    ended: list[bool] = []
+
+    def analyse(request: Request) -> Generator[Progress, None, Prediction]:
+        try:
+            for _ in range(1000):
+                yield Progress("embedding", 0, 9)
+                time.sleep(0.01)
+            raise AssertionError("nobody ended it")
+        except GeneratorExit:
+            ended.append(True)
+            raise
+
+    monkeypatch.setattr(job, "analyse", analyse)
+    cases.run([0])
+    room.until(lambda: cases.queue.present is not None and "embedding" in cases.face.stage.text())
+    room.viewer.window.remove_dock_widget(cases)
+    room.until(lambda: bool(ended))
+
+
+@pytest.mark.window
 def test_the_queue_waits_for_the_run_in_the_panel(
     room: Room, dock: Cases, folder: Path, qtbot: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -500,9 +525,16 @@ def test_failures_are_kept_for_their_list_until_a_success(tmp_path: Path) -> Non
 
 
 def test_results_are_kept_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for k in range(3):
-        (tmp_path / f"{k}.result").write_bytes(b"x" * 100)
-        shutil.os.utime(tmp_path / f"{k}.result", (time.time() + k,) * 2)
-    monkeypatch.setattr(keeping, "RESULTS_GB", 250e-9)
-    keeping._trim(tmp_path)
-    assert sorted(path.name for path in tmp_path.glob("*.result")) == ["1.result", "2.result"]
+    facts = SlideFacts("s", "id", (2048, 2048), ((2048, 2048),), (MPP, MPP))
+    request = Request(1, tmp_path / "s.tif", facts, tmp_path, Choices(cache=tmp_path / "bags"), None)
+    folder = keeping.results_folder(request.choices)
+    folder.mkdir()
+    for k in range(2):
+        (folder / f"{k:032x}.result").write_bytes(b"x" * 100)
+        shutil.os.utime(folder / f"{k:032x}.result", (time.time() - 9 + k,) * 2)
+    monkeypatch.setattr(keeping.job, "the_pipeline", lambda: iter(()))
+    monkeypatch.setattr(keeping, "key_of", lambda request: "f" * 32)
+    monkeypatch.setattr(keeping.kept, "keep_prediction", lambda folder, key, made: None)
+    monkeypatch.setattr(keeping, "RESULTS_GB", 150e-9)
+    list(keeping.keep(request, prediction_of(facts, grid_of((2048, 2048)))))
+    assert [path.name for path in folder.glob("*.result")] == [f"{1:032x}.result"]

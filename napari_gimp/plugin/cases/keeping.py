@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def keep(request: Request, prediction: Prediction) -> Generator[Progress, None, 
     key, folder = key_of(request), results_folder(request.choices)
     if key is not None and not kept.prediction_path(folder, key).exists():
         kept.keep_prediction(folder, key, prediction)
-        _trim(folder)
+        kept.trim_kept(folder, RESULTS_GB * 1e9)
 
 
 def find(request: Request) -> Generator[Progress, None, Kept | None]:
@@ -98,14 +97,3 @@ def tissue_of(request: Request) -> Tissue | None:
         return None
     outline = read_geojson(tissue_path(bag))
     return Tissue(regions_to_mask(outline, slide.shape_yx, slide.level_shapes_yx[-1]), slide.shape_yx)
-
-
-def _trim(folder: Path) -> None:
-    files = {path: path.stat() for path in folder.glob("*.result")}
-    total = sum(stat.st_size for stat in files.values())
-    for path in sorted(files, key=lambda path: files[path].st_mtime):
-        if total <= RESULTS_GB * 1e9:
-            return
-        with suppress(OSError):
-            path.unlink()
-            total -= files[path].st_size

@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_gimp import words
+from napari_gimp.files import is_same_file
 from napari_gimp.plugin.cases import casework, keeping
 from napari_gimp.plugin.cases.caselist import CaseList, CaseSlide, Standing, arranged, census
 from napari_gimp.plugin.cases.caserows import CaseRow, row_of
@@ -21,6 +22,7 @@ from napari_gimp.plugin.cases.queue import Queue
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.cases import CasesFace
 from napari_gimp.plugin.host import slide_layers
+from napari_gimp.plugin.newest import ends_with
 from napari_gimp.plugin.preferences import PLUGIN
 from napari_gimp.plugin.session import Choices
 from napari_gimp.plugin.sessions.autosave import autosave_of
@@ -59,7 +61,7 @@ class Cases(Dock):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.face)
         self._connect()
-        self.destroyed.connect(lambda _=None, gone=self._gone: gone.append(True))
+        ends_with(self, self._close)
 
     def _connect(self) -> None:
         face, session = self.face, self.desk.session
@@ -73,7 +75,6 @@ class Cases(Dock):
         self._rest.timeout.connect(self._look_again)
         self.hear(session.changed, self._session_changed)
         self.hear(session.result_changed, self._result_changed)
-        self.desk.before_closing.append(self._close)
 
     def _close(self) -> None:
         self._gone.append(True)
@@ -283,7 +284,7 @@ class Cases(Dock):
     def _show(self, slide: CaseSlide, path: Path, widget: Any, keep_choices: bool) -> bool:
         """Put a slide into the window; whether its result is still to be looked for."""
         viewer = plainly(self.desk.viewer)
-        present = [layer for layer in slide_layers(viewer) if Path(layer.metadata["slide"].path).samefile(path)]
+        present = [each for each in slide_layers(viewer) if is_same_file(Path(each.metadata["slide"].path), path)]
         if present:
             widget.panel.slide.slides.setCurrentText(present[-1].name)
             return self.desk.result is None
