@@ -128,6 +128,7 @@ def test_the_sheet_is_a_picture_that_names_no_slide_unless_wished(
     picks = pick(prediction, Ranking("attention", "high", "most attended"), PickSettings(count=4, apart=0))
     pixels = {patch: np.full((64, 64, 3), 40 * k, np.uint8) for k, patch in enumerate(picks.patches[:3])}
     marks = marked([], prediction.grid, picks.patches[:1], "tumour")
+    marks = marked(marks, prediction.grid, picks.patches[1:2], "like case-17")
     for _ in write_picks(tmp_path / "a.png", Hung(picks, pixels), marks, DEFAULT_LABELS, named):
         pass
     with Image.open(tmp_path / "a.png") as picture:

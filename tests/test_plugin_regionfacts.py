@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from shapely.geometry import box
 from napari_gimp.plugin.regions import regionrows
 from napari_gimp.plugin.regions.annotations import NO_CLASS_COLOUR, shapes_layer
 from napari_gimp.plugin.regions.regionclasses import PALETTE, RegionClasses
-from napari_gimp.plugin.regions.regionfiles import anonymous, export_regions, import_regions, nameless
+from napari_gimp.plugin.regions.regionfiles import export_regions, import_regions, nameless
 from napari_gimp.plugin.regions.regionhistory import DEPTH, History, restore, state_of
 from napari_gimp.plugin.regions.regionrows import Outline, RegionMemory, cells, columns, sentence, summary
 from napari_gimp.plugin.regions.regionshapes import arm, draw_lines, mend, name_all, outlines, paint, words, write
@@ -280,17 +281,20 @@ def test_only_what_differs_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("slide", "text", "expected"),
     [
-        ("regions · TCGA-05-4249-01Z-00-DX1.9fce", "regions · slide"),
-        ("tcga-05-4249-01z-00-dx1 tumour", "slide tumour"),
-        ("nest 1", "nest 1"),
-        ("TCGA-05-4249-01Z-00-DX10", "TCGA-05-4249-01Z-00-DX10"),
-        ("", ""),
+        (FACTS.name, "regions · TCGA-05-4249-01Z-00-DX1.9fce", "regions · slide"),
+        (FACTS.name, "tcga-05-4249-01z-00-dx1 tumour", "slide tumour"),
+        (FACTS.name, "nest 1", "nest 1"),
+        (FACTS.name, "", ""),
+        ("TCGA-05-4244-01Z-00-DX1.svs", "TCGA-05-4244 tumour", "slide tumour"),
+        ("Smith_H12-3_HE.svs", "Smith nest", "slide nest"),
+        ("Smith_H12-3_HE.svs", "stroma of h12-3", "stroma of slide"),
     ],
 )
-def test_the_slides_name_is_taken_out_of_names(text: str, expected: str) -> None:
-    assert anonymous(text, FACTS) == expected
+def test_names_of_slide_and_case_are_taken_out_of_names(slide: str, text: str, expected: str) -> None:
+    (clean,) = nameless([Region(box(0, 0, 9, 9), text, text or None)], replace(FACTS, name=slide))
+    assert (clean.name, clean.classification or "") == (expected, expected)
 
 
 def test_regions_called_after_their_layer_go_out_without_the_slides_name(tmp_path: Path) -> None:

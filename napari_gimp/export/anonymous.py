@@ -22,7 +22,7 @@ from napari_gimp.export.plain import plain_text
 from napari_gimp.files import write_text_whole
 from napari_gimp.regions import Region
 from napari_gimp.settings import InputError
-from napari_gimp.types import Prediction
+from napari_gimp.types import Prediction, SlideFacts
 
 BARCODE = re.compile(r"\bTCGA-\w{2}-\w{4}(?:[-.]\w+)*", re.IGNORECASE)
 ENDINGS = (
@@ -38,7 +38,7 @@ LONG_FILE = re.compile(
 _ORDINARY = (
     "slide sample patient case tumor tumour tissue normal lung image profile synthetic pseudo gene genes count counts"
     " expression cohort primary diagnostic biopsy model data file patch patches augmented star stranded unstranded fpkm"
-    " that this with from were none"
+    " that this with from were none stroma necrosis inflammation artefact"
 )
 ORDINARY = frozenset(_ORDINARY.split())
 """Words that a file may be named with and that sentences need."""
@@ -107,9 +107,11 @@ class Veil:
         return text
 
     def _pieces(self) -> list[str]:
-        """Words of the names that could be somebody's: letters or long numbers, no word that sentences need."""
+        """Words of the names that could be somebody's: letters, long or hyphenated numbers, no word that sentences need."""
         words = {word.lower() for name in self.names for word in re.split(r"[\W_]+", name)}
-        return sorted(word for word in words - self.kept - ORDINARY if len(word) >= SHORTEST_PIECE)
+        words |= {word.lower() for name in self.names for word in re.split(r"[\s_]+", name) if re.search(r"\d", word)}
+        found = (word for word in words - self.kept - ORDINARY if len(word) >= SHORTEST_PIECE)
+        return sorted(found, key=lambda word: (-len(word), word))
 
 
 def neutral_name(identity: str, salt: bytes) -> str:
@@ -151,12 +153,29 @@ def veil_of(prediction: Prediction, *, salt: bytes, hide: Iterable[str | Path] =
         _at(record, "profile", "sample"),
         _at(record, "chosen", "ready_bag"),
     ]
-    names = {part for name in (*found, *hide) if name for part in _names(name)}
     said = " ".join((*prediction.classes, *(group.name for group in prediction.groups), prediction.synthetic))
     said += f" {record.get('checkpoint', '')} {_at(record, 'bag', 'encoder') or ''}"
+    return _veil(neutral_name(prediction.slide.identity, salt), [*found, *hide], said)
+
+
+def veil_of_slide(facts: SlideFacts, *, hide: Iterable[str | Path] = (), kept: Iterable[str] = ()) -> Veil:
+    """The veil over the user's own words about a slide: ``slide`` stands in the place of names.
+
+    Parameters
+    ----------
+    hide
+        Other names that must not be read.
+    kept
+        Words that stay though they are pieces of a name, say the classes of a result.
+    """
+    return _veil("slide", [facts.name, *hide], " ".join(kept))
+
+
+def _veil(name: str, hidden: Iterable[str | Path | None], said: str = "") -> Veil:
+    names = {part for each in hidden if each for part in _names(each)}
     return Veil(
-        neutral_name(prediction.slide.identity, salt),
-        tuple(sorted(names, key=lambda name: (-len(name), name))),
+        name,
+        tuple(sorted(names, key=lambda each: (-len(each), each))),
         frozenset(word.lower() for word in re.split(r"[\W_]+", said)),
     )
 

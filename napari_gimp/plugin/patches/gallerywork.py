@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,19 +64,23 @@ def hang(
 def write_picks(
     path: Path, hung: Hung, marks: Sequence[Mark], labels: Sequence[str], named: bool
 ) -> Generator[Progress, None, Path]:
-    """The picture sheet of what hangs in the gallery; the slide's name only where it is wished for."""
+    """The picture sheet of what hangs in the gallery; names only where they are wished for."""
     yield Progress("writing the picture sheet", 0, 1, "files")
+    from napari_gimp.export.anonymous import veil_of_slide
     from napari_gimp.export.sheet import Tile, write_sheet
 
-    of, picks = hung.labels(marks), hung.picks
+    picks, prediction = hung.picks, hung.picks.prediction
+    veil = veil_of_slide(prediction.slide, hide=[prediction.sample or ""], kept=prediction.classes)
+    clean: Callable[[str], str] = str if named else veil.text
+    of, labels = [clean(label) for label in hung.labels(marks)], [clean(label) for label in labels]
     words = (f"{rank} · {value}" for rank, value in enumerate(picks.values, start=1))
     rows = zip(picks.patches, words, hung.places, of, strict=True)
     tiles = [Tile(hung.pixels.get(patch), (word, place), label) for patch, word, place, label in rows]
-    title = f"{picks.prediction.slide.name}: {picks.title}" if named else picks.title
+    title = f"{prediction.slide.name}: {picks.title}" if named else picks.title
     colours = dict(zip(labels, LABEL_COLOURS, strict=False)) | {
         label: colour_of(label, labels) for label in of if label and label not in labels
     }
-    write_sheet(path, tiles, title, picks.patch_um, colours, sheet_notes(picks))
+    write_sheet(path, tiles, title, picks.patch_um, colours, [clean(note) for note in sheet_notes(picks)])
     yield Progress("writing the picture sheet", 1, 1, "files")
     return path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +18,6 @@ from napari_gimp.regions.table import csv_table
 from napari_gimp.settings import InputError
 from napari_gimp.types import Progress, SlideFacts
 
-SLIDE = "slide"
-"""What stands for the slide's name in an anonymous file."""
-
 
 class Imported(NamedTuple):
     """A layer that was made of a file, and what is to be said of it."""
@@ -30,23 +26,11 @@ class Imported(NamedTuple):
     notes: tuple[str, ...]
 
 
-def anonymous(text: str, facts: SlideFacts) -> str:
-    """A name or class without the slide's name in it, with or without its suffix."""
-    stems = {facts.name, Path(facts.name).stem, facts.name.split(".")[0]} - {""}
-    pattern = "|".join(re.escape(stem) for stem in sorted(stems, key=len, reverse=True))
-    return re.sub(rf"(?i)(?<!\w)(?:{pattern})(?!\w)", SLIDE, text) if pattern else text
-
-
 def nameless(regions: Sequence[Region], facts: SlideFacts) -> list[Region]:
-    """The same regions without the slide's name in theirs, say where they were called after their layer."""
-    return [
-        replace(
-            region,
-            name=anonymous(region.name, facts),
-            classification=region.classification and anonymous(region.classification, facts),
-        )
-        for region in regions
-    ]
+    """The same regions without names of the slide or its case in theirs, say where they were called after the layer."""
+    from napari_gimp.export.anonymous import veil_of_slide
+
+    return list(veil_of_slide(facts).regions(regions))
 
 
 def export_regions(
