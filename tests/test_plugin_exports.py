@@ -38,6 +38,7 @@ def test_the_report_holds_regions_marks_and_the_map_in_sight(room: Room, folder:
     ]
     result.choose_map("error")
     room.settle()
+    assert all(part.isVisibleTo(room.widget) for part in (result.report, result.export, result.names))
     qtbot.mouseClick(result.report, LEFT)
     room.settle()
     assert not room.widget.panel.error.isVisibleTo(room.widget), room.widget.panel.error.sentence.text()

@@ -55,6 +55,14 @@ def test_support_and_groups_keep_their_sign_and_their_class(prediction: Predicti
     assert patch_map(prediction, "error").unit == ERROR_UNITS["l1"]
 
 
+def test_classes_and_groups_may_have_slashes_in_their_names(prediction: Prediction) -> None:
+    named = replace(prediction, classes=("HER2+/ER-", "LUSC"))
+    support = patch_map(named, "support/HER2+/ER-").values
+    np.testing.assert_array_equal(support, patch_map(prediction, "support/LUAD").values)
+    group = patch_map(named, "group/a/b pathway/HER2+/ER-")
+    assert group.title == "a/b pathway at the training mean: change for HER2+/ER-"
+
+
 def test_spread_is_between_members_and_only_where_there_are_several(prediction: Prediction) -> None:
     assert "spread" not in map_titles(prediction)
     first, second = prediction.attention[-1, :2].mean(0), prediction.attention[-1, 2:].mean(0)

@@ -24,7 +24,7 @@ class Activity:
 
     def _started(self, worker: Worker) -> None:
         bar = self._bars[worker] = Bar()
-        worker.tell(worker.said.progress, bar.take)
+        worker.tell("progress", bar.take)
 
     def _ended(self, worker: Worker) -> None:
         bar = self._bars.pop(worker, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -135,11 +136,9 @@ class Desk:
 
     def close(self) -> None:
         """End what runs and wait for it; the viewer is about to go."""
-        for act in self.before_closing:
-            act()
-        self.session.end()
-        self.canvas.stop()
-        self.jobs.stop()
+        with ExitStack() as last_first:  # all of them, whichever fails
+            for act in (self.jobs.stop, self.canvas.stop, self.session.end, *reversed(self.before_closing)):
+                last_first.callback(act)
 
 
 def desk_of(viewer: napari.viewer.Viewer) -> Desk:

@@ -23,8 +23,14 @@ class Errands:
         *args: Any,
         returned: Callable[[Any], None],
         errored: Callable[[Exception], None],
-    ) -> None:
-        """Drain ``make(*args)`` in a thread; one of the callbacks runs in the window's thread, unless :meth:`end`."""
+        yielded: Callable[[Any], None] = lambda progress: None,
+    ) -> Callable[[], None]:
+        """Drain ``make(*args)`` in a thread; the callbacks run in the window's thread, unless :meth:`end`.
+
+        Returns
+        -------
+        What to call to end this one work after its step; its result is then dropped.
+        """
         number = next(self._numbers)
 
         def told(act: Callable[[Any], None], value: Any) -> None:
@@ -36,7 +42,14 @@ class Errands:
             *args,
             returned=lambda value: told(returned, value),
             errored=lambda error: told(errored, error),
+            yielded=lambda progress: yielded(progress) if number in self._ends else None,
         )
+        return lambda: self._end(number)
+
+    def _end(self, number: int) -> None:
+        end = self._ends.pop(number, None)
+        if end is not None:
+            end()
 
     @property
     def busy(self) -> bool:

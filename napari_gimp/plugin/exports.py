@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from napari_gimp.plugin import job
 from napari_gimp.plugin.desk import Desk
+from napari_gimp.plugin.errands import Errands
 from napari_gimp.plugin.maps import PatchMap
 from napari_gimp.plugin.palette import matplotlib_name
 from napari_gimp.plugin.panel.results import ResultSection
@@ -17,7 +18,7 @@ from napari_gimp.plugin.regions.regionrows import RegionMemory, Row
 from napari_gimp.plugin.regions.regionshapes import outlines
 from napari_gimp.plugin.session import Request
 from napari_gimp.settings import InputError
-from napari_gimp.types import Prediction, Progress
+from napari_gimp.types import WHAT_IF, Prediction, Progress
 
 NOTHING_YET = "There is no result to export yet: expected a finished run; run GiMP first."
 
@@ -29,8 +30,8 @@ class Exports:
     ----------
     chosen_map
         The map in sight, which the report shows.
-    report_progress
-        What to do with progress.
+    report_progress, errands
+        What to do with progress; the panel's workers.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class Exports:
         result: ResultSection,
         chosen_map: Callable[[], PatchMap | None],
         report_progress: Callable[[Progress | None], None],
+        errands: Errands,
     ) -> None:
-        self.desk, self.result = desk, result
+        self.desk, self.result, self.errands = desk, result, errands
         self._chosen_map, self._progress = chosen_map, report_progress
         result.export_to.connect(lambda folder: self.export(Path(folder)))
         result.report_to.connect(lambda folder: self.report(Path(folder)))
@@ -80,30 +82,24 @@ class Exports:
 
     def _page(self, prediction: Prediction, origin: Request) -> dict[str, Any]:
         """What the page holds besides the prediction."""
-        rows, shown, asked = self._regions(prediction), self._chosen_map(), self.desk.asked()
+        shown, asked = self._chosen_map(), self.desk.asked()
+        keeper = keeper_of(self.desk)
         marks = self.desk.marks.get(prediction.slide.identity, [])
-        case = {"profile": origin.choices.sample} if origin.choices.sample else {}
         return {
             "allow_names": self.result.allows_names,
-            "hide": list(case.values()),
-            "identifiers": case,
-            "rows": rows,
+            "hide": [origin.choices.sample] if origin.choices.sample else [],
+            "drawn": [outline for layer in keeper.layers(prediction.slide) for outline in outlines(layer)],
             "shown": shown,
             "what_ifs": [] if asked is None else [asked],
             "marks": list(marks),
         }
-
-    def _regions(self, prediction: Prediction) -> list[Row]:
-        keeper = keeper_of(self.desk)
-        drawn = [outline for layer in keeper.layers(prediction.slide) for outline in outlines(layer)]
-        return RegionMemory().rows(drawn, prediction.slide, prediction)
 
     def _start(self, make: Callable[..., Any], *args: Any, **more: Any) -> None:
 
         def work() -> Any:
             return make(*args, **_for_the_page(args[0], more))
 
-        self.desk.jobs.start(
+        self.errands.start(
             work,
             returned=lambda files: self.desk.say(f"Written to {files[0].parent}."),
             errored=self.desk.fail,
@@ -113,11 +109,11 @@ class Exports:
 
 def _for_the_page(prediction: Prediction, more: dict[str, Any]) -> dict[str, Any]:
     """The window's nouns as those of the report; made in the worker."""
-    if "rows" not in more:
+    if "drawn" not in more:
         return more
     from napari_gimp.export import report
 
-    rows: Sequence[Row] = more.pop("rows")
+    rows = RegionMemory().rows(more.pop("drawn"), prediction.slide, prediction)
     shown: PatchMap | None = more.pop("shown")
     called = prediction.classes[int(prediction.probabilities[prediction.modality].argmax())]
     return {
@@ -152,7 +148,7 @@ def _what_if(asked: Prediction) -> Any:
     from napari_gimp.export.report import WhatIf
 
     kinds = {edit["edit"] for edit in asked.provenance["what_if"]}
-    label = str(asked.provenance["what_if_label"])
+    label = str(asked.provenance["what_if_label"]).removeprefix(WHAT_IF)
     return WhatIf(label, "regions" if kinds == {"region"} else "genes", asked.probabilities[asked.modality])
 
 

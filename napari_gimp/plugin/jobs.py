@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal, get_args
 
 import psygnal
 from qtpy.QtCore import QObject, QThreadPool, Signal
@@ -14,6 +14,8 @@ from superqt.utils import WorkerBase
 QUIET_S = 0.1
 """Shortest time between two progress reports without news: at most ten a second reach the window."""
 
+Kind = Literal["progress", "returned", "errored", "finished"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 LEAST_THREADS = 8
 """A run, a queue of cases and what docks read stand in nobody's way, however few cores there are."""
 
@@ -40,25 +42,56 @@ class Said(QObject):
     progress = Signal(object)
 
 
+class Ears(QObject):
+    """Who listens to a worker. Lives in the window's thread and is all that Qt knows of them.
+
+    Listeners are never disconnected from Qt: what is on its way to a callable that was, is a crash of PySide.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acts: dict[Kind, list[Callable[..., object]]] = {kind: [] for kind in KINDS}
+
+    def progress(self, value: object) -> None:
+        """Something was said."""
+        self._tell("progress", value)
+
+    def returned(self, value: object) -> None:
+        """The result."""
+        self._tell("returned", value)
+
+    def errored(self, error: object) -> None:
+        """What went wrong."""
+        self._tell("errored", error)
+
+    def finished(self) -> None:
+        """It is over."""
+        self._tell("finished")
+
+    def _tell(self, kind: Kind, *values: object) -> None:
+        for act in tuple(self.acts[kind]):
+            act(*values)
+
+
 class Worker(WorkerBase):
     """Drains a generator in a thread and closes it there: a run that is given up frees its files at once."""
 
     def __init__(self, make: Callable[..., Generator[Any, None, Any]], args: tuple[Any, ...]) -> None:
         super().__init__()
-        self.said = Said()
+        self.said, self._ears = Said(), Ears()
         self._make, self._args = make, args
-        self._heard: list[tuple[Any, Callable[..., object]]] = []
+        self.said.progress.connect(self._ears.progress)
+        for kind in KINDS[1:]:
+            getattr(self, kind).connect(getattr(self._ears, kind))
 
-    def tell(self, signal: Any, act: Callable[..., object]) -> None:
-        """Call ``act`` at a signal of this worker, until :meth:`fall_silent`."""
-        signal.connect(act)
-        self._heard.append((signal, act))
+    def tell(self, kind: Kind, act: Callable[..., object]) -> None:
+        """Call ``act`` in the window's thread at such news of this worker, until :meth:`fall_silent`."""
+        self._ears.acts[kind].append(act)
 
     def fall_silent(self) -> None:
         """Let go of everybody who listens: Qt would keep them, and all that they hold, as long as they hold this."""
-        for signal, act in self._heard:
-            signal.disconnect(act)
-        self._heard.clear()
+        for acts in self._ears.acts.values():
+            acts.clear()
 
     def work(self) -> Any:
         """Step by step, until the end or until told to quit."""
@@ -101,10 +134,10 @@ class Jobs:
         What to call to end this one worker after its step; its result is then dropped.
         """
         worker = Worker(make, args)
-        worker.tell(worker.said.progress, yielded)
-        worker.tell(worker.returned, returned)
-        worker.tell(worker.errored, errored)
-        worker.tell(worker.finished, lambda *_: self._forget(worker))
+        worker.tell("progress", yielded)
+        worker.tell("returned", returned)
+        worker.tell("errored", errored)
+        worker.tell("finished", lambda: self._forget(worker))
         self._live.append(worker)
         self.started.emit(worker)
         worker.start()

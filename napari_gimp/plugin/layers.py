@@ -211,12 +211,12 @@ def rectangles(grid: PatchGrid) -> Float[np.ndarray, "N 4 2"]:
 
 
 def patch_rows(prediction: Prediction, shown: PatchMap, count: int) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of the panel's table of the top patches of a map; places in um from the slide's corner."""
+    """Columns and rows of the panel's table of the top patches of a map; centres in um from the slide's corner."""
     scale, unit = (np.asarray(prediction.slide.mpp_yx), "µm") if prediction.slide.mpp_yx else (np.ones(2), "px")
     columns = [shown.title, f"x ({unit})", f"y ({unit})"]
     rows = []
     for patch in top_patches(shown, count):
-        y, x = prediction.grid.coords_yx[patch] * scale
+        y, x = (prediction.grid.coords_yx[patch] + np.asarray(prediction.grid.size_yx_px) / 2) * scale
         rows.append([value_words(shown, float(shown.values[patch])), f"{x:.0f}", f"{y:.0f}"])
     return columns, rows
 

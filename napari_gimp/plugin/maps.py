@@ -69,9 +69,9 @@ def map_titles(prediction: Prediction, members: int = 1) -> dict[str, str]:
         titles[ERROR] = "reconstruction error"
     if members > 1:
         titles[SPREAD] = f"spread of attention over {members} members"
-    titles |= {
-        f"{GROUP}/{group}/{c}": f"{group} and {c}" for group in prediction.group_support for c in prediction.classes
-    }
+    for group in prediction.group_support:
+        change = f"{group} at the training mean: change for"
+        titles |= {f"{GROUP}/{group}/{name}": f"{change} {name}" for name in prediction.classes}
     if layers > 1:
         titles[f"{ATTENTION}/all"] = "attention, all layers"
     for layer in range(layers, 0, -1):
@@ -128,10 +128,18 @@ def _values(prediction: Prediction, key: str, members: int) -> np.ndarray:
     if kind == ERROR:
         assert prediction.reconstruction_error is not None  # it has a title
         return prediction.reconstruction_error
-    row = prediction.classes.index(rest[-1])
-    maps = prediction.class_support if kind == SUPPORT else prediction.group_support["/".join(rest[:-1])]
-    assert maps is not None  # it has a title
-    return np.asarray(against_others(maps)[row])
+    maps, name = _signed(prediction, key)
+    return np.asarray(against_others(maps)[prediction.classes.index(name)])
+
+
+def _signed(prediction: Prediction, key: str) -> tuple[np.ndarray, str]:
+    """The (C, N) maps that a signed key means, and its class: both may have a slash in their names."""
+    if key.startswith(f"{SUPPORT}/"):
+        assert prediction.class_support is not None  # it has a title
+        return prediction.class_support, key.removeprefix(f"{SUPPORT}/")
+    pairs = ((group, name) for group in prediction.group_support for name in prediction.classes)
+    group, name = next(pair for pair in pairs if key == f"{GROUP}/{pair[0]}/{pair[1]}")
+    return prediction.group_support[group], name
 
 
 def _attention(prediction: Prediction, rest: list[str]) -> np.ndarray:

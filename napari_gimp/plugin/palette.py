@@ -40,7 +40,8 @@ def legend(shown: PatchMap, view: ViewSettings) -> str:
     """What the colours mean, in one line: the map, the unit of its numbers, the scale, what is hidden."""
     scale = SCALE_WORDS[view.contrast]
     words = scale if view.contrast == "rank" else f"{shown.unit}, {scale}"
-    above = f", top {100 - view.hide_below:g} %" if view.hide_below else ""
+    which = "largest" if shown.signed else "top"
+    above = f", {which} {100 - view.hide_below:g} %" if view.hide_below else ""
     return f"{shown.title} ({words}{above})"
 
 

@@ -38,6 +38,7 @@ class Shown:
         self.session.accept(prediction, origin)
         identity = prediction.slide.identity
         if prediction.partial >= 1:
+            self._forget_limits_of_another(prediction, origin)
             self._whole[identity] = prediction, origin
             if identity in self._tissue:
                 self._whole_tissue[identity] = self._tissue[identity]
@@ -57,6 +58,13 @@ class Shown:
             self._whole[prediction.slide.identity] = prediction, origin
         self.panel.result.set_maps(map_titles(prediction, origin.choices.members))
         self.panel.result.choose_map(key)
+
+    def _forget_limits_of_another(self, prediction: Prediction, origin: Request) -> None:
+        """Limits that the user moved are of one checkpoint's numbers."""
+        identity = prediction.slide.identity
+        before = self._whole.get(identity)
+        if before is not None and before[1].checkpoint != origin.checkpoint:
+            self._limits = {key: limits for key, limits in self._limits.items() if key[0] != identity}
 
     def restore(self, identity: str) -> None:
         """Show a slide's last whole result again: after a run that did not end, or when the slide is chosen again."""

@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Layer
 
 from napari_gimp.plugin.canvas import Canvas
+from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.host import slide_of
 from napari_gimp.plugin.layers import FRAME_SHARE, TAG, TOP
 
@@ -63,6 +64,15 @@ class Sight:
         chosen = [k for k in slides if layers[k].metadata[TAG]["slide"] == self._chosen]
         if chosen and chosen[-1] < slides[-1]:
             layers.move(chosen[-1], slides[-1] + 1)
+
+
+def sight_of(desk: Desk) -> Sight:
+    """The one sight of a window, whichever panel comes and goes."""
+    return desk.part(_make)
+
+
+def _make(desk: Desk) -> Sight:
+    return Sight(desk.viewer, desk.canvas)
 
 
 class Frames:

@@ -19,9 +19,11 @@ from napari_gimp.encoders.load import encoder_names
 from napari_gimp.plugin import job
 from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.drops import Drops
+from napari_gimp.plugin.errands import Errands
 from napari_gimp.plugin.exports import Exports
 from napari_gimp.plugin.host import shows, slide_layers, slide_of
 from napari_gimp.plugin.mapkeys import bind_map_keys
+from napari_gimp.plugin.newest import ends_with
 from napari_gimp.plugin.panel.faces import show_session
 from napari_gimp.plugin.panel.inputs import Inputs
 from napari_gimp.plugin.panel.panel import Panel
@@ -31,8 +33,8 @@ from napari_gimp.plugin.regions.drawn import claim_when_drawn, place_again
 from napari_gimp.plugin.session import Request
 from napari_gimp.plugin.sessions.autosave import autosave_of
 from napari_gimp.plugin.shown import Shown
-from napari_gimp.plugin.sight import Sight
-from napari_gimp.plugin.slide.fitting import Fit
+from napari_gimp.plugin.sight import sight_of
+from napari_gimp.plugin.slide.fitting import fit_of
 from napari_gimp.plugin.wiring.keys import bind_help
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress, SlideFacts, check_mpp
@@ -49,9 +51,10 @@ class GimpWidget(Dock):
         self.viewer, self.canvas, self.jobs, self.session = viewer, desk.canvas, desk.jobs, desk.session
         self.panel = Panel(encoder_names(), wished.device, wished.encoder)
         self.panel.result.view.set_value(wished.view)
-        self.inputs = Inputs(self.panel, self.session, self.jobs, self._report_beside, self._fail)
+        self.errands = Errands(desk)
+        self.inputs = Inputs(self.panel, self.session, self.errands, self._report_beside, self._fail)
         self.shown = Shown(self.panel, desk)
-        self.exports = Exports(desk, self.panel.result, self.shown.chosen_map, self._report_beside)
+        self.exports = Exports(desk, self.panel.result, self.shown.chosen_map, self._report_beside, self.errands)
         self._layer: Layer | None = None
         self.tissue = TissueChoice(viewer, self.canvas, self.panel, self.session)
         self._said_beside: list[str] = []
@@ -60,8 +63,9 @@ class GimpWidget(Dock):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panel)
-        self._fit, self._sight = Fit(viewer, self), Sight(viewer, self.canvas)
-        desk.before_closing.append(self._fit.stop)
+        self._sight = sight_of(desk)
+        fit_of(desk).look_again()
+        ends_with(self, self.errands.end, self.session.end)
         bind_map_keys(desk, self.panel.result)
         bind_help(self)
         self._drops = Drops(
@@ -75,10 +79,13 @@ class GimpWidget(Dock):
         )
         self._connect()
         autosave_of(desk)
-        self.inputs.load_checkpoint(None)
+        self.inputs.load_checkpoint(self.session.choices.checkpoint)
         self._model_changed()
         self._layers_changed()
-        self.jobs.start(job.warm_up, returned=lambda _: None, errored=lambda error: LOG.info("no warm-up: %s", error))
+        self._show_again()
+        self.errands.start(
+            job.warm_up, returned=lambda _: None, errored=lambda error: LOG.info("no warm-up: %s", error)
+        )
 
     def _connect(self) -> None:
         panel, desk = self.panel, self.desk
@@ -96,9 +103,14 @@ class GimpWidget(Dock):
         panel.runs.cancel.connect(self.cancel)
         panel.result.view_changed.connect(self.shown.show_maps)
         panel.result.patch_chosen.connect(self.shown.go_to_patch)
-        self.viewer.layers.events.inserted.connect(self._layer_inserted)
-        self.viewer.layers.events.removed.connect(self._layer_removed)
-        self.destroyed.connect(self.jobs.quit)
+        self.hear(self.viewer.layers.events.inserted, self._layer_inserted)
+        self.hear(self.viewer.layers.events.removed, self._layer_removed)
+
+    def _show_again(self) -> None:
+        """The result that an earlier panel of this window had shown."""
+        prediction, origin = self.session.prediction, self.session.origin
+        if prediction is not None and origin is not None:
+            self.shown.take(prediction, origin)
 
     def _choose_slide(self, name: str) -> None:
         self._take_slide(next((layer for layer in self.viewer.layers if layer.name == name), None))
@@ -190,7 +202,7 @@ class GimpWidget(Dock):
         except InputError as error:
             self._fail(error)
             return
-        self._stop_run = self.jobs.start(
+        self._stop_run = self.errands.start(
             job.analyse,
             request,
             yielded=lambda progress: self._while_current(request, self._take_progress, progress),

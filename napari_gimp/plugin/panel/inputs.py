@@ -11,7 +11,7 @@ from napari_gimp.genes import Expression, choose_sample
 from napari_gimp.gimp.card import read_card
 from napari_gimp.gimp.checkpoint import read_facts
 from napari_gimp.plugin import job
-from napari_gimp.plugin.jobs import Jobs
+from napari_gimp.plugin.errands import Errands
 from napari_gimp.plugin.panel.panel import Panel
 from napari_gimp.plugin.session import Session
 from napari_gimp.settings import InputError
@@ -31,7 +31,7 @@ class Inputs:
         self,
         panel: Panel,
         session: Session,
-        jobs: Jobs,
+        jobs: Errands,
         report: Callable[[Progress | None], None],
         fail: Callable[[Exception], None],
     ) -> None:

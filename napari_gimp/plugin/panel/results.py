@@ -115,7 +115,7 @@ class ResultSection(QGroupBox):
             self.doubt,
             self._map_row(),
             self.view.native,
-            self.export,
+            self._out_row(),
         ):
             layout.addWidget(part)
         layout.addWidget(folded("Top patches of this map", self.patches))

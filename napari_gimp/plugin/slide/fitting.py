@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import napari.viewer
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QTimer
 
+from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.host import slide_layers, slide_of
 
 TICK_MS, TICKS = 50, 30
@@ -16,15 +17,19 @@ class Fit:
     A panel that is docked after the slide was opened fits it as well, unless the user had zoomed before.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QObject) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self.viewer = viewer
         self._left = 0
         self._size: tuple[int, ...] = ()
         self._look: tuple[object, ...] = ()
-        self._timer = QTimer(parent)
+        self._timer = QTimer()
         self._timer.timeout.connect(self._tick)
         viewer.layers.events.inserted.connect(self._inserted)
-        if slide_layers(viewer) and self._is_whole():
+        self.look_again()
+
+    def look_again(self) -> None:
+        """A dock has come: fit the slide again if it is seen whole."""
+        if slide_layers(self.viewer) and self._is_whole():
             self.start()
 
     def start(self) -> None:
@@ -64,3 +69,14 @@ class Fit:
         same = self._camera() == before
         camera.center, camera.zoom = centre, zoom
         return same
+
+
+def fit_of(desk: Desk) -> Fit:
+    """The one of a window, whichever panel comes and goes."""
+    return desk.part(_make)
+
+
+def _make(desk: Desk) -> Fit:
+    made = Fit(desk.viewer)
+    desk.before_closing.append(made.stop)
+    return made

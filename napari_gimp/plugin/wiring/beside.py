@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,8 @@ class Beside(Dock):
         self.second = ViewerModel(title="second map")
         self.canvas = QtViewer(self.second)
         self.face = BesideFace(self.canvas)
-        self._key, self._slide = "", ""
+        self._slide: tuple[Any, ...] = ()
+        self._drawn: tuple[Any, ...] = ()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.face)
@@ -66,9 +68,10 @@ class Beside(Dock):
     def _show_slide(self) -> None:
         chosen = self.desk.session.choices.slide
         identity = "" if chosen is None else chosen.identity
-        if identity == self._slide:
+        seen = identity, None if chosen is None else chosen.mpp_yx
+        if seen == self._slide:
             return
-        self._slide = identity
+        self._slide, self._drawn = seen, ()
         self.second.layers.clear()
         for layer in slide_layers(self.desk.viewer):
             slide = slide_of(layer)
@@ -79,8 +82,13 @@ class Beside(Dock):
     def _show_map(self) -> None:
         result, origin, key = self.desk.result, self.desk.session.origin, self.face.chosen
         if result is None or origin is None or not key:
+            self._drawn = ()
             self._remove_maps()
             return
+        if self._drawn == (result, key):
+            return
+        self._drawn = result, key
+        self._remove_maps(lambda tag: layers.is_left_over(tag, result))
         shown, view = patch_map(result, key, origin.choices.members), ViewSettings()
         for data, attributes, _ in layers.map_layers(result, shown, view):
             self._put(data, attributes, colours(shown))
@@ -101,9 +109,10 @@ class Beside(Dock):
         made.colorbar.visible = made.name_overlay.visible = True
         made.name_overlay.position, made.name_overlay.font_size = "top_right", LEGEND_PT
 
-    def _remove_maps(self) -> None:
+    def _remove_maps(self, unwanted: Callable[[dict[str, Any]], bool] = lambda tag: True) -> None:
         for layer in list(self.second.layers):
-            if layer.metadata.get(layers.TAG, {}).get("role") == layers.MAP:
+            tag = layer.metadata.get(layers.TAG, {})
+            if tag.get("role") == layers.MAP and unwanted(tag):
                 self.second.layers.remove(layer)
 
 

@@ -19,7 +19,7 @@ from napari_gimp.plugin.genes.asking import asking_of
 from napari_gimp.plugin.genes.genetable import GeneTable
 from napari_gimp.plugin.genes.whatif import GENES_MOVE, GENES_ONLY_ADD
 from napari_gimp.plugin.maps import GROUP
-from napari_gimp.plugin.newest import Newest
+from napari_gimp.plugin.newest import Newest, ends_with
 from napari_gimp.types import Prediction, Progress
 
 NO_RESULT = "Run GiMP on a slide with a gene profile first: then its genes stand here."
@@ -52,8 +52,7 @@ class Genes(Dock):
         self.face.group_chosen.connect(self.ask_for_group)
         self.face.gene_chosen.connect(self.desk.gene_chosen.emit)
         self.face.stop_wanted.connect(self._stop)
-        self.destroyed.connect(lambda _=None, end=self._asked.end: end())
-        self.desk.before_closing.append(self._asked.end)
+        ends_with(self, self._asked.end)
 
     def _result_changed(self) -> None:
         """Another result, or the same with one map more."""

@@ -16,6 +16,7 @@ from napari_gimp.plugin.desk import Dock
 from napari_gimp.plugin.docks.regions import RegionsFace
 from napari_gimp.plugin.docks.regiontable import Line
 from napari_gimp.plugin.errands import Errands
+from napari_gimp.plugin.newest import ends_with
 from napari_gimp.plugin.regions.annotations import shapes_layer, slide_to_world
 from napari_gimp.plugin.regions.regionclasses import PALETTE
 from napari_gimp.plugin.regions.regionfiles import Imported, export_regions, import_regions
@@ -69,9 +70,7 @@ class Regions(Dock):
         face.table.chosen.connect(self.go_to)
         face.table.named.connect(self._name)
         face.table.classed.connect(self._class)
-        for end in (self.errands.end, self.files.end):
-            self.destroyed.connect(end)
-            self.desk.before_closing.append(end)
+        ends_with(self, self.errands.end, self.files.end)
 
     @property
     def _slide(self) -> SlideFacts | None:

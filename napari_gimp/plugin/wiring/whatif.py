@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QVBoxLayout
 from napari_gimp import words
 from napari_gimp.genes import symbols_of
 from napari_gimp.plugin import job
-from napari_gimp.plugin.desk import Dock
+from napari_gimp.plugin.desk import Desk, Dock
 from napari_gimp.plugin.docks.whatif import KINDS, PERCENTILE_UNIT, WhatIfFace
 from napari_gimp.plugin.genes import whatif
 from napari_gimp.plugin.genes.asking import asking_of
@@ -21,6 +22,7 @@ from napari_gimp.plugin.genes.genetable import slider_range
 from napari_gimp.plugin.genes.whatifasker import WhatIfAsker
 from napari_gimp.plugin.genes.whatifmaps import SupportComparison
 from napari_gimp.plugin.genes.whatifwork import Answered
+from napari_gimp.plugin.newest import ends_with
 from napari_gimp.plugin.panel.bars import BarRow
 from napari_gimp.plugin.regions.annotations import regions_of
 from napari_gimp.plugin.regions.drawn import belongs, is_drawn
@@ -79,9 +81,7 @@ class WhatIf(Dock):
             said.connect(face.set_status)
         for failed in (self.asker.failed, self.maps.failed):
             failed.connect(self._failed)
-        for end in (self.asker.end, self.maps.end):
-            self.destroyed.connect(lambda _=None, end=end: end())
-            desk.before_closing.append(end)
+        ends_with(self, self.asker.end, self.maps.end, partial(_take_back, desk, desk.asked))
 
     # --- what there is to ask of ------------------------------------------------------------------------------------
 
@@ -287,3 +287,13 @@ def _coverage(result: Prediction | None) -> str:
     if result is None or result.coverage is None or result.coverage >= 1:
         return ""
     return f"Profile {result.sample} has {result.coverage:.0%} of the model's genes; the mean stands in for the others."
+
+
+def _nothing_asked() -> None:
+    """No what-if is answered."""
+
+
+def _take_back(desk: Desk, asked: object) -> None:
+    """What was answered goes with the dock that answered it."""
+    if desk.asked is asked:
+        desk.asked = _nothing_asked
