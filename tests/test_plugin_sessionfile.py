@@ -19,9 +19,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from napari.layers import Labels
 
 from napari_gimp.plugin.session import Choices, Grain, ViewSettings
 from napari_gimp.plugin.sessions.drawings import Drawn, drawing_of, layer_of
+from napari_gimp.plugin.sessions.labelcopies import LabelCopies
 from napari_gimp.plugin.sessions.plainjson import merged, plain
 from napari_gimp.plugin.sessions.sessionfile import VERSION, read_session, to_json, write_session
 from napari_gimp.plugin.sessions.sessionlock import (
@@ -220,6 +222,9 @@ def test_a_damaged_file_is_kept_aside(tmp_path: Path) -> None:
     aside = keep_aside(path, tmp_path / "cache", datetime(2030, 1, 2, 3, 4, 5))
     assert aside.name == "s.gimp.json.damaged-20300102T030405"
     assert aside.read_text() == "{broken"
+    assert keep_aside(path, tmp_path / "cache", datetime(2031, 1, 1)) == aside, "the same bytes are copied once"
+    path.write_text("{broken otherwise")
+    assert keep_aside(path, tmp_path / "cache", datetime(2031, 1, 1)) != aside
 
 
 def test_slide_and_session_move_together(tmp_path: Path) -> None:
@@ -432,6 +437,38 @@ def test_labels_come_back_pixel_by_pixel(height: int, width: int, seed: int) -> 
     assert data.dtype == labels.dtype
     np.testing.assert_allclose(attributes["scale"], (7.3, 5.1))
     np.testing.assert_allclose(attributes["translate"], (3.2, 11.7))
+
+
+@pytest.mark.parametrize("values", [[-3, 7], [1, 2**31 - 1]])
+def test_labels_of_any_number_come_back(values: list[int]) -> None:
+    labels = np.zeros((40, 50), np.int32)
+    labels[3:9, 30:44], labels[20:35, 5:9] = values
+    labels[5, 33] = 0
+    np.testing.assert_array_equal(back(drawn("labels", labels))[0], labels)
+
+
+def test_labels_of_a_size_that_no_session_writes_are_refused() -> None:
+    stored = drawing_of(drawn("labels", np.ones((2, 2), np.uint8)))
+    for shape, dtype, said in (((10**9, 10**9), "uint8", "MB"), ((2, 2), "U99", "again"), ((-2, 2), "u1", "again")):
+        with pytest.raises(InputError, match=said):
+            layer_of(replace(stored, grid={**stored.grid, "shape": shape, "dtype": dtype}), FACTS)
+
+
+def test_labels_are_copied_after_a_change_alone_and_large_ones_never() -> None:
+    copies, layer = LabelCopies(limit_bytes=100), Labels(np.zeros((5, 5), np.uint8), name="cells")
+    first = copies.of(layer)
+    assert copies.of(layer) is first
+    layer.paint((2, 2), 1)
+    second = copies.of(layer)
+    assert (first.max(), second.max()) == (0, 1)
+    layer.undo()
+    assert copies.of(layer).max() == 0
+    layer.data = np.full((5, 5), 3, np.uint8)
+    assert copies.of(layer).max() == 3
+    large = Labels(np.zeros((11, 10), np.uint8), name="large")
+    assert [copies.keeps(layer), copies.keeps(large), copies.keeps(large)] == [True, False, False]
+    (said,) = copies.unsaid
+    assert "large" in said
 
 
 def test_points_come_back() -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.layers import Shapes
 from plugin_cases import CLASSES, FACTS, checker, write_expression, write_slide
 from plugin_room import SHAPE, Room, open_room, open_window  # noqa: F401 fixtures
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
@@ -24,6 +26,7 @@ from napari_gimp.plugin import layers
 from napari_gimp.plugin.cases import keeping
 from napari_gimp.plugin.host import slide_of
 from napari_gimp.plugin.panel import inputs
+from napari_gimp.plugin.sessions import restoring
 from napari_gimp.plugin.sessions.autosave import autosave_of
 from napari_gimp.plugin.sessions.sessionfile import read_session
 from napari_gimp.plugin.sessions.sessionlock import Lock, lock_path
@@ -225,6 +228,53 @@ def test_a_session_opened_over_another_one_leaves_both_whole(room: Room, folder:
     assert names == {"case.gimp.json": ["tumour", "more"], "other.gimp.json": ["stroma"]}
     assert len(list(folder.glob("*.gimp.json"))) == 2
     assert not lock_path(other).exists()
+
+
+def test_a_session_opened_while_another_one_comes_back_keeps_its_drawings(
+    room: Room, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(room, folder)
+    close_slides(room)
+    write_slide(folder / "other.tif", checker((800, 900), 100))
+    room.viewer.open(str(folder / "other.tif"), plugin="napari-gimp")
+    room.viewer.add_shapes([SQUARE], name="stroma", shape_type="polygon")
+    saving = autosave_of(room.widget.desk)
+    room.until(lambda: saving.path is not None and saving.path.exists())
+    second = saving.path
+    close_slides(room)
+    gate, rebuilt = threading.Event(), restoring._rebuilt
+
+    def slow(*args: object) -> object:
+        gate.wait(20)
+        return (yield from rebuilt(*args))
+
+    monkeypatch.setattr(restoring, "_rebuilt", slow)
+    restore(room.viewer, first)
+    restore(room.viewer, second)
+    gate.set()
+    room.settle()
+    assert [layer.name for layer in room.viewer.layers if isinstance(layer, Shapes)] == ["stroma"]
+    close_slides(room)
+    assert [each.name for each in read_session(first).state.regions] == ["tumour"]
+    assert [each.name for each in read_session(second).state.regions] == ["stroma"]
+
+
+def test_a_slide_that_does_not_open_leaves_the_session_free(
+    room: Room, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = opened(room, folder)
+    close_slides(room)
+    before = path.read_bytes()
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise InputError("case.tif: expected a slide, found damage.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(room.viewer), "open", refuse)
+        restore(room.viewer, path)
+    assert "found damage" in room.widget.panel.error.sentence.text()
+    assert not lock_path(path).exists()
+    assert path.read_bytes() == before
 
 
 def test_a_session_that_another_window_has_is_saved_beside_it(room: Room, folder: Path) -> None:

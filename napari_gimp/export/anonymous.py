@@ -107,7 +107,7 @@ class Veil:
         return text
 
     def _pieces(self) -> list[str]:
-        """Words of the names that could be somebody's: letters, long or hyphenated numbers, no word that sentences need."""
+        """Words of the names that could be somebody's: letters, long or hyphenated numbers, nothing ordinary."""
         words = {word.lower() for name in self.names for word in re.split(r"[\W_]+", name)}
         words |= {word.lower() for name in self.names for word in re.split(r"[\s_]+", name) if re.search(r"\d", word)}
         found = (word for word in words - self.kept - ORDINARY if len(word) >= SHORTEST_PIECE)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from napari_gimp.plugin.desk import Desk
 from napari_gimp.plugin.host import slide_layers
 from napari_gimp.plugin.layers import TAG
 from napari_gimp.plugin.sessions.choices_shown import in_panel
+from napari_gimp.plugin.sessions.labelcopies import LabelCopies
 from napari_gimp.plugin.sessions.sessionfile import write_session
 from napari_gimp.plugin.sessions.sessionlock import Claim, claim_again, claim_for, latest_session
 from napari_gimp.plugin.sessions.sessionstate import Look, SessionState, carried
@@ -85,15 +87,19 @@ class Autosave:
     ----------
     kept
         What the opened session holds that has not come back into the window (yet): it stays in the file.
+    number
+        Counts the sessions of this window: another one was begun since when it is another.
     """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.kept = SessionState()
+        self.number = 0
         self._scribe = Scribe(self._cache)
         self._thread = ThreadPoolExecutor(1, "session")
         self._writing: Future[tuple[str, ...]] | None = None
         self._last: Snapshot | None = None
+        self._copies = LabelCopies()
         self._leaving: Snapshot | None = None
         self._handed = False
         self._failed = ("", 0.0)
@@ -118,7 +124,7 @@ class Autosave:
 
     def look(self) -> None:
         """Save when something changed, unless a write is still under way."""
-        if self._writing is not None and not self._writing.done():
+        if self._handed or (self._writing is not None and not self._writing.done()):
             return
         self._hear()
         self._settle()
@@ -129,7 +135,11 @@ class Autosave:
             self._save(self._snapshot())
 
     def _snapshot(self) -> Snapshot:
-        return snapshot_of(self.desk, in_panel(self.desk.viewer), self._last)
+        now = snapshot_of(self.desk, in_panel(self.desk.viewer), self._copies, self._last)
+        if self._copies.unsaid:
+            self.desk.say(" ".join(self._copies.unsaid))
+            self._copies.unsaid.clear()
+        return now
 
     def _save(self, now: Snapshot) -> None:
         """Hand a changed window to the thread."""
@@ -203,9 +213,18 @@ class Autosave:
         last, self._leaving = self._leaving, None
         if last is not None and (self.path is not None or is_worth_keeping(last)):
             self._finish(last)
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._thread.submit(self._scribe.release).result()
         self._scribe, self._last, self.kept = Scribe(self._cache), None, SessionState()
+        self.number += 1
         self._failed = ("", 0.0)
+
+    def flush(self) -> None:
+        """Write what the window shows now and wait for it."""
+        if self.path is not None and slide_layers(self.desk.viewer):
+            self._finish(self._snapshot())
 
     def _finish(self, last: Snapshot) -> None:
         """The last write of a session; waits for it."""
@@ -231,9 +250,19 @@ class Autosave:
             clear()
             self._handed = False
 
-    def adopt(self, claim: Claim, state: SessionState) -> None:
-        """Go on with an opened session in this file; ``state`` is what has yet to come back."""
+    @contextmanager
+    def adopt(self, claim: Claim, state: SessionState) -> Iterator[None]:
+        """Go on with an opened session, whose ``state`` has yet to come back; let go if its slides do not open."""
         self._scribe, self._last, self.kept = Scribe(self._cache, claim), None, state
+        self.number += 1
+        there, self._handed = False, True
+        try:
+            yield
+            there = True
+        finally:
+            self._handed = False
+            if not there:
+                self._let_go()
 
     def came_back(self, **fields: Any) -> None:
         """Some of what was kept is in the window again."""

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import shapely
 from jaxtyping import Float
+from shapely.errors import ShapelyError
 from shapely.geometry import LineString, Point, Polygon, mapping, shape
 
 from napari_gimp.plugin.layers import LayerTuple, drawn_on, placement
 from napari_gimp.plugin.regions.annotations import regions_of, shapes_layer, slide_to_world, world_to_slide
+from napari_gimp.plugin.sessions.labelcells import blank, boxes, fill
 from napari_gimp.plugin.sessions.sessionstate import Drawing
-from napari_gimp.regions import Region, mask_to_regions, regions_to_mask, repaired
+from napari_gimp.regions import Region, mask_to_regions, repaired
 from napari_gimp.settings import InputError
 from napari_gimp.types import SlideFacts
 
@@ -53,6 +55,8 @@ class Drawn:
 
 def _alike(a: Any, b: Any) -> bool:
     """Whether two values are the same; a number that is none is like another one."""
+    if a is b:
+        return True
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a.shape == b.shape and bool(np.all((a == b) | ((a != a) & (b != b))))
     if isinstance(a, list) and isinstance(b, list):
@@ -151,9 +155,12 @@ def _word(columns: Mapping[str, Any], name: str, k: int) -> str:
 def _labels(drawn: Drawn) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     labels = np.asarray(drawn.data)
     features = []
-    for value in np.unique(labels[labels != 0]):
-        for region in mask_to_regions(labels == value, labels.shape, f"{drawn.name} {value}"):
-            placed = shapely.transform(region.polygon, lambda xy: _to_slide(xy[:, ::-1] - 0.5, drawn))
+    for value, box in boxes(labels).items():
+        part, corner_yx = labels[box] == value, np.array([side.start for side in box])
+        for region in mask_to_regions(part, part.shape, f"{drawn.name} {value}"):
+            placed = shapely.transform(
+                region.polygon, lambda xy, yx=corner_yx: _to_slide(xy[:, ::-1] + yx - 0.5, drawn)
+            )
             properties = {"objectType": "annotation", "name": region.name, OURS: {"value": int(value)}}
             features.append({"type": "Feature", "geometry": mapping(placed), "properties": properties})
     place = {name: tuple(float(v) for v in drawn.attributes[name]) for name in ("scale", "translate")}
@@ -185,7 +192,7 @@ def layer_of(drawing: Drawing, facts: SlideFacts) -> LayerTuple:
         data, attributes = {"shapes": _shapes_back, "labels": _labels_back, "points": _points_back}[drawing.kind](
             drawing, facts
         )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, shapely.errors.ShapelyError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, ShapelyError) as error:
         raise InputError(
             f"{drawing.name}: expected a drawing as a session stores it, found: {error}; draw it again."
         ) from error
@@ -262,10 +269,9 @@ def _labels_back(drawing: Drawing, facts: SlideFacts) -> tuple[np.ndarray, dict[
         world = slide_to_world(xy[:, ::-1], None if mpp is None else (mpp[0], mpp[1]))
         return np.asarray((world - translate) / scale + 0.5)[:, ::-1]
 
-    labels = np.zeros((height, width), np.dtype(grid["dtype"]))
+    labels = blank((height, width), np.dtype(grid["dtype"]), drawing.name)
     for feature in drawing.features:
-        area = shapely.transform(shape(feature["geometry"]), to_labels)
-        labels[regions_to_mask([Region(area)], (height, width), (height, width))] = int(_ours(feature)["value"])
+        fill(labels, shapely.transform(shape(feature["geometry"]), to_labels), int(_ours(feature)["value"]))
     ratio = 1.0 if mpp is None else np.asarray(facts.mpp_yx or (1.0, 1.0)) / mpp
     placed = placement((0, 0), (1, 1), facts.mpp_yx)
     return labels, {**placed, "scale": tuple(scale * ratio), "translate": tuple(translate * ratio)}

@@ -39,12 +39,19 @@ def tell(desk: Desk, notes: Sequence[str], errors: Sequence[InputError]) -> None
 class Restoring:
     """Puts one session back, step by step: what is there at once, drawings from a worker, the result when found.
 
-    The callbacks are lambdas: Qt holds no method's object, and nobody else holds this one.
+    The callbacks are lambdas: Qt holds no method's object, and nobody else holds this one. Those that come when the
+    window saves another session already do nothing.
     """
 
     def __init__(self, desk: Desk, saving: Autosave, state: SessionState, keep_choices: bool = False) -> None:
         self.desk, self.saving, self.state, self.keep_choices = desk, saving, state, keep_choices
         self.viewer = desk.viewer
+        self._session = saving.number
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether another session took this one's place."""
+        return self.saving.number != self._session
 
     def begin(self, widget: Any) -> None:
         """Slides, choices and marks; the rest follows."""
@@ -99,6 +106,8 @@ class Restoring:
             self.desk.labels[:] = self.state.labels
 
     def _put_view(self) -> None:
+        if self._is_over:
+            return
         view = self.state.view
         if view is not None and slide_layers(self.viewer):
             camera = self.viewer.scene.camera
@@ -110,6 +119,8 @@ class Restoring:
         self.saving.came_back(view=None)
 
     def _put_drawings(self, made: tuple[list[LayerTuple], list[Drawing], list[str]]) -> None:
+        if self._is_over:
+            return
         tuples, left, notes = made
         for layer in tuples:
             try:
@@ -128,6 +139,8 @@ class Restoring:
 
     def _find_result(self) -> None:
         """Everything that the result hangs on is there: look for it on the disk."""
+        if self._is_over:
+            return
         if self.state.sample is not None:
             self.widget.inputs.match_sample(self.state.sample)
         request = kept_request(self.desk, self.widget)
@@ -140,6 +153,8 @@ class Restoring:
             )
 
     def _put_result(self, request: Request, kept: Kept | None) -> None:
+        if self._is_over:
+            return
         shown = kept is not None and show_kept(self.widget, request, kept)
         self._put_question()
         canvas = self.desk.canvas
@@ -150,6 +165,8 @@ class Restoring:
 
     def _raise_drawings(self) -> None:
         """What the user drew lies above the maps, in its old order."""
+        if self._is_over:
+            return
         layers, names = self.viewer.layers, [drawing.name for drawing in self.state.regions]
         for layer in [each for each in layers if is_users(each) and each.name in names]:
             layers.move(layers.index(layer), len(layers))

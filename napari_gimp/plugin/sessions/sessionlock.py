@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -208,8 +210,21 @@ def _present(base: Path) -> Iterator[Path]:
 
 
 def keep_aside(path: Path, cache: Path, now: datetime) -> Path:
-    """A copy of a damaged file, ``<name>.damaged-<time>``, beside it or, where nothing may be written, in a cache."""
-    name = f"{path.name}.damaged-{now:%Y%m%dT%H%M%S}"
+    """A copy of a damaged file, ``<name>.damaged-<time>``, beside it or, where nothing may be written, in a cache.
+
+    The same bytes are copied once.
+
+    Raises
+    ------
+    OSError
+        It can be copied to neither.
+    """
+    name = f"{path.name}.damaged-"
+    for folder in (path.parent, cache):
+        for there in folder.glob(f"{escape(name)}*"):
+            if filecmp.cmp(path, there, shallow=False):
+                return there
+    name += f"{now:%Y%m%dT%H%M%S}"
     try:
         return Path(shutil.copy2(path, path.with_name(name)))
     except OSError:

@@ -16,6 +16,7 @@ from napari_gimp.plugin.host import slide_layers, slide_of
 from napari_gimp.plugin.layers import DRAWN_ON, TAG
 from napari_gimp.plugin.session import ViewSettings
 from napari_gimp.plugin.sessions.drawings import Drawn
+from napari_gimp.plugin.sessions.labelcopies import LabelCopies
 from napari_gimp.plugin.sessions.plainjson import plain
 from napari_gimp.plugin.sessions.sessionstate import Look, SessionState, SlideEntry, View, parameters_of
 from napari_gimp.slides import Slide
@@ -66,7 +67,7 @@ class InPanel:
     view: ViewSettings | None = None
 
 
-def snapshot_of(desk: Desk, panel: InPanel, last: Snapshot | None = None) -> Snapshot:
+def snapshot_of(desk: Desk, panel: InPanel, copies: LabelCopies, last: Snapshot | None = None) -> Snapshot:
     """The window now; drawings that did not change since the ``last`` snapshot are taken from it."""
     chosen, viewer = desk.session.choices, desk.viewer
     slides = tuple(_entry(slide) for layer in slide_layers(viewer) if (slide := slide_of(layer)) is not None)
@@ -89,7 +90,8 @@ def snapshot_of(desk: Desk, panel: InPanel, last: Snapshot | None = None) -> Sna
         view=_view(viewer),
     )
     before = {each.name: each for each in last.drawn} if last is not None else {}
-    return Snapshot(state, tuple(_drawn(layer, desk, before) for layer in viewer.layers if is_users(layer)))
+    users = [layer for layer in viewer.layers if is_users(layer) and copies.keeps(layer)]
+    return Snapshot(state, tuple(_drawn(layer, desk, copies, before) for layer in users))
 
 
 def is_users(layer: Layer) -> bool:
@@ -128,7 +130,7 @@ def _is_ours(name: Any) -> bool:
     return isinstance(name, str) and name.startswith(f"{TAG} ") and name != DRAWN_ON
 
 
-def _drawn(layer: Layer, desk: Desk, before: Mapping[str, Drawn]) -> Drawn:
+def _drawn(layer: Layer, desk: Desk, copies: LabelCopies, before: Mapping[str, Drawn]) -> Drawn:
     kind = next(name for made, name in KINDS.items() if isinstance(layer, made))
     owner = layer.metadata.get(DRAWN_ON)
     slides = [slide.facts for other in slide_layers(desk.viewer) if (slide := slide_of(other)) is not None]
@@ -145,7 +147,12 @@ def _drawn(layer: Layer, desk: Desk, before: Mapping[str, Drawn]) -> Drawn:
         "features": features if kind != "labels" else {},
         **worn,
     }
-    data = [np.array(corners) for corners in layer.data] if kind == "shapes" else np.array(layer.data)
-    now = Drawn(layer.name, kind, data, attributes, named, mpp)
+    now = Drawn(layer.name, kind, _data(layer, copies), attributes, named, mpp)
     known = before.get(now.name)
     return known if known is not None and known.same(now) else now
+
+
+def _data(layer: Layer, copies: LabelCopies) -> Any:
+    if isinstance(layer, Labels):
+        return copies.of(layer)
+    return [np.array(corners) for corners in layer.data] if isinstance(layer, Shapes) else np.array(layer.data)

@@ -14,13 +14,14 @@ import napari.viewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_gimp.files import is_same_file
 from napari_gimp.plugin.cases import keeping
 from napari_gimp.plugin.desk import Desk, desk_of
 from napari_gimp.plugin.folders import ask_file
 from napari_gimp.plugin.host import slide_layers, slide_of
 from napari_gimp.plugin.layers import TAG
 from napari_gimp.plugin.preferences import PLUGIN
-from napari_gimp.plugin.sessions.autosave import autosave_of
+from napari_gimp.plugin.sessions.autosave import Autosave, autosave_of
 from napari_gimp.plugin.sessions.choices_shown import panel_of
 from napari_gimp.plugin.sessions.restoring import Restoring, tell
 from napari_gimp.plugin.sessions.sessionfile import SUFFIX, Opened, read_session
@@ -89,31 +90,51 @@ def restore(viewer: napari.viewer.Viewer, session: Path, *, keep_choices: bool =
     desk, widget = desk_of(viewer), panel_of(viewer)
     saving = autosave_of(desk)
     try:
-        if saving.path == session:
-            saving.hand_over()
+        if saving.path is not None and is_same_file(saving.path, session):
+            saving.flush()
         opened = read_session(session)
     except InputError as error:
         desk.fail(error)
         return
-    cache = keeping.base_folder(desk.session.choices) / "sessions"
-    notes = [*opened.notes, *_aside(opened, cache)]
+    notes = list(opened.notes)
     state, places, lost = _located(desk, opened.state, notes)
     if places:
-        saving.hand_over(partial(clear, viewer))
-        claim = claim_again(session, cache, own=not opened.newer)
-        notes += claim.notes
-        for place in places:
-            viewer.open(str(place), plugin=PLUGIN)
-        saving.adopt(claim, state)
-        Restoring(desk, saving, state, keep_choices).begin(widget)
+        try:
+            _replace(viewer, saving, opened, state, places, notes)
+            Restoring(desk, saving, state, keep_choices).begin(widget)
+        except InputError as error:
+            lost.append(error)
     tell(desk, notes, lost)
 
 
-def _aside(opened: Opened, cache: Path) -> tuple[str, ...]:
+def _replace(
+    viewer: napari.viewer.Viewer,
+    saving: Autosave,
+    opened: Opened,
+    state: SessionState,
+    places: Sequence[Path],
+    notes: list[str],
+) -> None:
+    """The slides of an opened session in the place of the present one's; the window saves to its file from now on."""
+    cache = keeping.base_folder(saving.desk.session.choices) / "sessions"
+    said, is_safe = _aside(opened, cache)
+    saving.hand_over(partial(clear, viewer))
+    claim = claim_again(opened.path, cache, own=is_safe and not opened.newer)
+    notes += (*said, *claim.notes)
+    with saving.adopt(claim, state):
+        for place in places:
+            viewer.open(str(place), plugin=PLUGIN)
+
+
+def _aside(opened: Opened, cache: Path) -> tuple[tuple[str, ...], bool]:
+    """What is said of a damaged file, and whether it may be written over."""
     if not opened.damaged:
-        return ()
-    kept = keep_aside(opened.path, cache, datetime.now())
-    return (f"The damaged file is kept as {kept.name}.",)
+        return (), True
+    try:
+        kept = keep_aside(opened.path, cache, datetime.now())
+    except OSError as error:
+        return (f"The damaged file cannot be copied ({error.strerror or error}).",), False
+    return (f"The damaged file is kept as {kept.name}.",), True
 
 
 def clear(viewer: napari.viewer.Viewer) -> None:
