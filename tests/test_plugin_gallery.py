@@ -55,8 +55,8 @@ def test_every_question_picks_its_end_of_its_map() -> None:
     support, error = prediction.class_support, prediction.reconstruction_error
     expected = {
         "most attended": -prediction.mean_attention,
-        "most for LUAD": -support[0],
-        "most against LUSC": support[1],
+        "most for LUAD": support[1] - support[0],
+        "most against LUSC": support[1] - support[0],
         "most surprising (largest reconstruction error)": -error,
         "least attended": prediction.mean_attention,
         "highest: attention, head 2": -prediction.attention[-1, 1],

@@ -18,7 +18,7 @@ from napari_gimp.plugin.docks.genes import GeneRows
 from napari_gimp.plugin.genes.genetable import ATTRIBUTION, GENE, GROUP, VALUE, GeneTable, Z, slider_range
 from napari_gimp.plugin.layers import MAP
 from napari_gimp.plugin.wiring.genes import IMAGE_ONLY
-from napari_gimp.types import GeneGroup, Prediction, Profile, SlideFacts
+from napari_gimp.types import GeneGroup, Prediction, Profile, SlideFacts, against_others
 
 FACTS = SlideFacts("a", "id", (1600, 2100), ((1600, 2100),), (0.263018, 0.263018))
 GENES = ("TP53", "EGFR", "KRAS", "NKX2-1", "SOX2")
@@ -190,7 +190,7 @@ def test_a_click_on_a_group_puts_its_map_on_the_slide(asked: Room, genes: object
     asked.settle()
     layer = asked.layer(MAP)
     assert layer.metadata["key"] == f"group/{bar.name}/{of}"
-    values = desk.result.group_support[bar.name][1]
+    values = against_others(desk.result.group_support[bar.name])[1]
     assert np.abs(values).max() > 0
     np.testing.assert_allclose(layer.data, desk.result.grid.lattices[0].image(values), rtol=1e-5)
     assert "never attention" in face.status.text()

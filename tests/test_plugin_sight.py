@@ -13,6 +13,7 @@ from plugin_room import Room, open_room, open_window  # noqa: F401 fixtures
 
 from napari_gimp.plugin import job, layers, sight
 from napari_gimp.plugin.session import Request
+from napari_gimp.plugin.slide.fitting import fit_of
 from napari_gimp.types import Prediction, Progress
 
 pytestmark = pytest.mark.window
@@ -31,16 +32,16 @@ def test_a_first_slide_is_whole_although_the_window_shrinks_after_it(room: Room)
     before = window.size()
     room.open()
     window.resize(before.width() - 300, before.height() - 150)
-    room.until(lambda: not room.widget._fit._timer.isActive())
+    room.until(lambda: not fit_of(room.widget.desk)._timer.isActive())
     assert whole(room)
     window.resize(before)
 
 
 def test_a_place_that_the_user_went_to_stays(room: Room) -> None:
     room.open()
-    room.until(lambda: room.widget._fit._look != ())
+    room.until(lambda: fit_of(room.widget.desk)._look != ())
     room.widget.canvas.go_to((100.0, 100.0), 20.0)
-    room.until(lambda: not room.widget._fit._timer.isActive())
+    room.until(lambda: not fit_of(room.widget.desk)._timer.isActive())
     np.testing.assert_allclose(np.asarray(room.viewer.scene.camera.center)[-2:], (100, 100))
 
 

@@ -97,7 +97,7 @@ def test_one_description_of_a_setting_serves_all_faces() -> None:
         kind: str = setting("a", "Which.", choices=("a", "b"))
 
     assert describe(Knobs)["speed"] == {
-        "default": 2.0, "help": "How fast.", "min": 1, "max": None, "unit": "um/s", "choices": ()
+        "default": 2.0, "help": "How fast.", "min": 1, "max": None, "unit": "um/s", "choices": (), "slider": False
     }  # fmt: skip
     with pytest.raises(InputError, match=r"Knobs.speed: expected at least 1 um/s, found 0.5"):
         check_settings(Knobs(speed=0.5))

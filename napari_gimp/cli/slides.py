@@ -77,7 +77,7 @@ def embed(
     batch_size: BatchSize = None,
     overwrite: Overwrite = False,
 ) -> int:
-    """Turn slides into bags of patch embeddings: OUT/<slide>.h5 in TRIDENT's layout, with a picture to check.
+    """Turn slides into bags of patch embeddings: OUT/SLIDE.h5 in TRIDENT's layout, with a picture to check.
 
     Parameters
     ----------

@@ -137,7 +137,8 @@ class Desk:
     def close(self) -> None:
         """End what runs and wait for it; the viewer is about to go."""
         with ExitStack() as last_first:  # all of them, whichever fails
-            for act in (self.jobs.stop, self.canvas.stop, self.session.end, *reversed(self.before_closing)):
+            ends: list[Callable[[], object]] = [self.jobs.stop, self.canvas.stop, self.session.end]
+            for act in ends + self.before_closing[::-1]:
                 last_first.callback(act)
 
 

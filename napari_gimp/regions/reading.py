@@ -20,6 +20,9 @@ BEFORE_TEXT = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
 SAME_MPP = 0.05
 """Share by which two pixel sizes of the same scan may differ."""
 
+NAMED_GEOJSON = (".geojson", ".json")
+"""What is named so is told as GeoJSON what is wrong with it."""
+
 
 def read_regions(path: str | Path) -> RegionFile:
     """Read GeoJSON (QuPath) or XML of ImageScope, told apart by what the file begins with.
@@ -31,7 +34,7 @@ def read_regions(path: str | Path) -> RegionFile:
     """
     path = Path(path)
     start = _first_sign(path)
-    if start not in (b"{", b"[", b"<", b""):
+    if start not in (b"{", b"[", b"<", b"") and path.suffix.lower() not in NAMED_GEOJSON:
         raise InputError(f"{path.name}: expected GeoJSON or XML of ImageScope, found neither; choose another file.")
     return read_imagescope(path) if start == b"<" else geojson_file(path)
 
