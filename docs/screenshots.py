@@ -31,6 +31,7 @@ from napari_gimp.plugin.widget import GimpWidget
 from napari_gimp.regions import Region
 from napari_gimp.slides import open_slide
 from napari_gimp.synthetic import make_sample
+from napari_gimp.types import MapSettings
 
 IMAGES = Path(__file__).parent / "images"
 SIZE_PX = (1440, 900)
@@ -56,7 +57,7 @@ class Tour:
         self.widget: GimpWidget = prepare(
             self.viewer, self.sample.slide, profile=self.sample.profile, checkpoint=resource(DEMO_CHECKPOINT)
         )
-        self.widget.session.change(cache=work / "bags")
+        self.widget.session.change(cache=work / "bags", maps=MapSettings(preview_s=0.2))
         self.rest()
 
     def rest(self, ms: int = 700) -> None:
@@ -79,14 +80,15 @@ class Tour:
         QTest.qWait(200)
 
     def has_map(self) -> bool:
-        """Whether a map is on the slide."""
-        return any(layer.metadata.get(TAG, {}).get("role") == MAP for layer in self.viewer.layers)
+        """Whether a map of some of the patches is on the slide."""
+        return any(
+            layer.metadata.get(TAG, {}).get("role") == MAP and "partial" in layer.name for layer in self.viewer.layers
+        )
 
     def run(self) -> None:
         """A run, with a picture while the map fills in."""
         self.widget.run()
         wait_for(lambda: self.has_map() or not self.widget.session.running)
-        QTest.qWait(300)
         self.picture("live")
         wait_for(lambda: not self.widget.session.running)
         if self.widget.session.prediction is None:
