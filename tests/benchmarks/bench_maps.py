@@ -57,7 +57,7 @@ def switches(widget: GimpWidget, keys: list[str]) -> tuple[list[float], list[flo
     steps: list[float] = []
     swapped, longest, drawn = [], [], []
     listen(widget, steps)
-    for key in keys * ROUNDS:
+    for key in (keys[1:] + keys[:1]) * ROUNDS:
         steps.clear()
         began = time.perf_counter()
         widget.panel.result.choose_map(key)
