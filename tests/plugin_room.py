@@ -13,9 +13,8 @@ import pytest
 from plugin_cases import FACTS, checker, fake_analysis, write_slide
 from qtpy.QtWidgets import QApplication
 
-from napari_gimp.plugin import job, layers, widget
+from napari_gimp.plugin import inputs, job, layers, widget
 from napari_gimp.plugin.launch import prepare
-from napari_gimp.plugin.panel import inputs
 from napari_gimp.plugin.widget import GimpWidget
 
 SHAPE = (1600, 2100)

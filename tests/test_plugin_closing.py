@@ -17,11 +17,10 @@ from plugin_room import Room, fake_warm_up, open_room, open_window  # noqa: F401
 from qtpy.QtCore import QCoreApplication, QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_gimp.plugin import job
+from napari_gimp.plugin import inputs, job
 from napari_gimp.plugin.cases import keeping
 from napari_gimp.plugin.desk import _DESKS, desk_of
 from napari_gimp.plugin.launch import prepare
-from napari_gimp.plugin.panel import inputs
 from napari_gimp.plugin.panel.sections import SlideSection
 from napari_gimp.settings import InputError
 

@@ -22,10 +22,9 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu
 
 from napari_gimp.cli.slides import view as view_command
-from napari_gimp.plugin import layers
+from napari_gimp.plugin import inputs, layers
 from napari_gimp.plugin.cases import keeping
 from napari_gimp.plugin.host import slide_of
-from napari_gimp.plugin.panel import inputs
 from napari_gimp.plugin.sessions import restoring
 from napari_gimp.plugin.sessions.autosave import autosave_of
 from napari_gimp.plugin.sessions.sessionfile import read_session

@@ -22,12 +22,11 @@ from napari_gimp.plugin.drops import Drops
 from napari_gimp.plugin.errands import Errands
 from napari_gimp.plugin.exports import Exports
 from napari_gimp.plugin.host import shows, slide_layers, slide_of
+from napari_gimp.plugin.inputs import Inputs
 from napari_gimp.plugin.mapkeys import bind_map_keys
 from napari_gimp.plugin.newest import ends_with
 from napari_gimp.plugin.panel.faces import show_session
-from napari_gimp.plugin.panel.inputs import Inputs
 from napari_gimp.plugin.panel.panel import Panel
-from napari_gimp.plugin.panel.tissue_choice import TissueChoice
 from napari_gimp.plugin.preferences import PLUGIN, preferences
 from napari_gimp.plugin.regions.drawn import claim_when_drawn, place_again
 from napari_gimp.plugin.session import Request
@@ -35,6 +34,7 @@ from napari_gimp.plugin.sessions.autosave import autosave_of
 from napari_gimp.plugin.shown import Shown
 from napari_gimp.plugin.sight import sight_of
 from napari_gimp.plugin.slide.fitting import fit_of
+from napari_gimp.plugin.tissue_choice import TissueChoice
 from napari_gimp.plugin.wiring.keys import bind_help
 from napari_gimp.settings import InputError
 from napari_gimp.types import Prediction, Progress, SlideFacts, check_mpp

@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gimp.plugin.docks.signedbars import SignedBars
 from napari_gimp.plugin.genes.genetable import ATTRIBUTION, GENE, GROUP, Bar, GeneTable
-from napari_gimp.plugin.genes.signedbars import SignedBars
 from napari_gimp.plugin.panel.forms import combo
 from napari_gimp.plugin.panel.parts import Words, fill, folded, silently
 

@@ -1,1 +1,1 @@
-"""The panel: its sections, their small parts, and what they read."""
+"""The panel: its sections and their small parts; no viewer, no worker."""

@@ -7,7 +7,7 @@ from its top-left corner; those of the screen over the slide as it is turned.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import hypot, isclose
+from math import hypot
 from typing import NamedTuple
 
 import numpy as np
@@ -241,8 +241,3 @@ def seen_on_screen(place: Place, window_px: Pair, facts: SlideFacts, stands: Ori
     ]
     (top, bottom), (near, far) = sorted(end[0] for end in ends), sorted(end[1] for end in ends)
     return (top, near), (bottom, far)
-
-
-def same_power(per_px: float, magnification: float) -> bool:
-    """Whether a view has this magnification to a hundredth."""
-    return isclose(magnification_of(per_px), magnification, rel_tol=0.01)

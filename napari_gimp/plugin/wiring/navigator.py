@@ -35,9 +35,9 @@ from napari_gimp.plugin.slide.navigation import (
 )
 from napari_gimp.plugin.slide.piecewalk import PieceWalk
 from napari_gimp.plugin.slide.ruler import Rulers
-from napari_gimp.plugin.slide.scanner import ScannerPictures, named_pictures
 from napari_gimp.plugin.slide.srgb import is_corrected, read_thumbnail
 from napari_gimp.plugin.staywhole import StayWhole
+from napari_gimp.plugin.wiring.scanner import ScannerPictures, named_pictures
 from napari_gimp.slides import Slide
 from napari_gimp.types import SlideFacts
 

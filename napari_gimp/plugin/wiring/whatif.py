@@ -20,19 +20,18 @@ from napari_gimp.plugin.genes import whatif
 from napari_gimp.plugin.genes.asking import asking_of
 from napari_gimp.plugin.genes.genetable import slider_range
 from napari_gimp.plugin.genes.whatifasker import WhatIfAsker
-from napari_gimp.plugin.genes.whatifmaps import SupportComparison
 from napari_gimp.plugin.genes.whatifwork import Answered
 from napari_gimp.plugin.newest import ends_with
 from napari_gimp.plugin.panel.bars import BarRow
 from napari_gimp.plugin.regions.annotations import regions_of
 from napari_gimp.plugin.regions.drawn import belongs, is_drawn
+from napari_gimp.plugin.wiring.whatifmaps import SupportComparison
 from napari_gimp.settings import InputError
 from napari_gimp.types import GeneEdit, Prediction
 from napari_gimp.types import WhatIf as Question
 
 IMAGE_ONLY = "No gene profile: the result is image-only, so only regions can be changed."
 LOADING = "Loading the model …"
-SUPPORT_TITLE = "Support for {of}, in logits, same colours: blue speaks for it, orange against. {genes}"
 
 
 class WhatIf(Dock):

@@ -48,7 +48,8 @@ class SupportComparison:
         view.on_slide.toggled.connect(lambda _: self._arrange())
 
     def end(self) -> None:
-        """Nothing is shown any more."""
+        """Nothing is shown any more, and the slide is as it was."""
+        self._clear_slide()
         self._desk.map_shown.disconnect(self._map_shown, missing_ok=True)
         self._asked.end()
 
@@ -164,6 +165,10 @@ class SupportComparison:
         self.support = self._found = None
         self._view.set_pictures(None, None)
         self._view.maps.setText("")
+        self._clear_slide()
+
+    def _clear_slide(self) -> None:
+        """Take the what-if's map off the slide and show the original again."""
         if self._desk.canvas.has(_is_ours) or self._desk.canvas.waiting:
             self._desk.canvas.drop(_is_ours)
             self._desk.canvas.soon(self._unhide)
